@@ -1,0 +1,198 @@
+import * as otel from '@opentelemetry/api';
+import type { PolicyEvent } from '../../telemetry/events.ts';
+import type { CallInfo, Interest, Observer, ObserverFactory, PipelineInfo, SpanEnd } from '../../telemetry/observer.ts';
+import { followLogger, followMeter, followTracer, type LoggerProvider } from './binding.ts';
+import { logStateChange, openerOf, rememberOpener } from './circuits.ts';
+import { type Collector, ledgerOf } from './collector.ts';
+import { ErrorTypes } from './error-type.ts';
+import { reportFault } from './fault.ts';
+import * as names from './names.ts';
+import type { PipelineSeries } from './series.ts';
+import { Scope, Spans } from './spans.ts';
+
+/** What a pipeline's `telemetry` option may say. */
+export interface TelemetryOptions {
+  /** @default the global one, followed when it changes */
+  readonly tracerProvider?: otel.TracerProvider | undefined;
+  /** @default the global one, followed when it changes */
+  readonly meterProvider?: otel.MeterProvider | undefined;
+  /** One of `@opentelemetry/api` 1.10, or of `@opentelemetry/api-logs`. @default the global one, from API 1.10 on */
+  readonly loggerProvider?: LoggerProvider | undefined;
+  /** @default true */
+  readonly traces?: boolean | undefined;
+  /** @default true */
+  readonly metrics?: boolean | undefined;
+  /** @default true */
+  readonly logs?: boolean | undefined;
+  /**
+   * A span per attempt: in pipelines that run the function again, in all, or in none.
+   * @default 'auto'
+   */
+  readonly attemptSpans?: 'auto' | 'always' | 'never' | undefined;
+  /**
+   * Bucket boundaries of `seaworthy.pipeline.duration` and `seaworthy.attempt.duration`, in seconds. All pipelines of a
+   * meter share these histograms, so they get the boundaries of all of them, as known at the first call.
+   * @default 1 ms to 30 s in 17 steps
+   */
+  readonly durationBuckets?: readonly number[] | undefined;
+  /**
+   * Whether spans carry the first line of foreign errors' messages; our own texts hold nothing personal.
+   * @default true
+   */
+  readonly statusMessage?: boolean | undefined;
+}
+
+/** Makes the observer that speaks OpenTelemetry. Every pipeline has one unless `telemetry` is `false`. */
+export function otelObserver(options: TelemetryOptions = {}): ObserverFactory {
+  return (info, handle) => observe(info, handle, options);
+}
+
+function observe(info: PipelineInfo, handle: object, options: TelemetryOptions): Observer {
+  const { attemptSpans = 'auto', statusMessage = true, durationBuckets } = options;
+  const { policies } = info;
+  const tracers = options.traces === false ? off : followTracer(options.tracerProvider);
+  const meters = options.metrics === false ? off : followMeter(options.meterProvider);
+  const loggers = options.logs === false ? off : followLogger(options.loggerProvider);
+  const ledger = options.metrics === false ? undefined : ledgerOf(options.meterProvider);
+  const member = ledger?.add(info, handle, durationBuckets);
+  const spans = new Spans(info, statusMessage, attemptSpans !== 'never');
+
+  let tracer: otel.Tracer | undefined;
+  let collector: Collector | undefined;
+  let series: PipelineSeries | undefined;
+  let errorTypes: ErrorTypes | undefined;
+
+  function bind(): Interest {
+    try {
+      tracer = tracers();
+      collector = meters();
+    } catch (error) {
+      tracer = collector = undefined;
+      reportFault('a provider', error);
+    }
+    return tracer !== undefined ? 2 : collector !== undefined ? 1 : 0;
+  }
+
+  function typeOf(error: unknown, word: string | undefined): string {
+    if (ledger !== undefined) errorTypes = (series ??= ledger.seriesOf(info.name)).errorTypes;
+    return (errorTypes ??= new ErrorTypes(info.name)).of(error, word);
+  }
+
+  function record(name: 'execution' | 'attempt', end: SpanEnd, errorType: string | undefined, call: CallInfo): void {
+    if (collector === undefined || ledger === undefined) return;
+    series ??= ledger.seriesOf(info.name);
+    const { execution, attempt } = collector.histograms;
+    if (name === 'execution') return execution.record(end.durationMs / 1000, series.execution.of(end.outcome, errorType));
+    // A call that was turned away at once says nothing of how long attempts take.
+    if (!info.repeats || end.rejected) return;
+    attempt.record(end.durationMs / 1000, series.attempt(call.attemptKind).of(end.outcome, errorType));
+  }
+
+  function changed(event: Extract<PolicyEvent, { type: 'circuit_state' }>, scope: Scope | undefined): void {
+    rememberOpener(policies, event, scope?.span);
+    const logger = loggers();
+    if (logger === undefined) return;
+    const blamed = event.error !== undefined || event.errorType !== undefined;
+    const errorType = blamed ? typeOf(event.error, event.errorType) : undefined;
+    logStateChange(logger, event, errorType, scope?.context ?? otel.context.active());
+  }
+
+  function tell(event: PolicyEvent, call: CallInfo, scope: Scope | undefined): void {
+    switch (event.type) {
+      case 'circuit_admission':
+        return scope?.set(names.CIRCUIT_STATE, event.state);
+      case 'circuit_state':
+        return changed(event, scope);
+      case 'rejected': {
+        const span = scope?.recording;
+        if (span === undefined) return;
+        span.setAttribute(names.REJECTION_REASON, event.reason);
+        const context = event.reason === 'circuit_open' ? openerOf(policies, event.policy, call.key) : undefined;
+        if (context !== undefined) span.addLink({ context });
+        return;
+      }
+      case 'dequeued':
+        scope?.set(names.QUEUE_DURATION, event.waitedMs / 1000);
+        if (ledger !== undefined) collector?.queueDuration.record(event.waitedMs / 1000, ledger.queueAttributes(event.policy));
+        return;
+      case 'timeout':
+        return scope?.set(names.TIMEOUT_DURATION, event.timeoutMs / 1000);
+      case 'retry_result':
+        return scope?.execution.set(names.RETRY_RESULT, event.result);
+      case 'fallback':
+        return scope?.execution.set(names.FALLBACK_REASON, typeOf(event.error, event.errorType));
+      case 'retry':
+      case 'leaked':
+      case 'late':
+      case 'fault':
+      case 'bypass':
+        return;
+      default:
+        // A new event does not compile before it is named here.
+        event satisfies never;
+    }
+  }
+
+  // The SDK may be there already: then every series exists, at 0, before the first call.
+  bind();
+  guarded('the histograms', () => collector?.checkBuckets(info.name, durationBuckets));
+
+  return {
+    attempts: attemptSpans === 'always',
+    interest: bind,
+    start(name, call, parent) {
+      const outer = parent instanceof Scope ? parent : undefined;
+      if (name === 'execution') return tracer && spans.execution(tracer, call, outer);
+      return outer && (name === 'attempt' ? spans.attempt(call, outer) : spans.fallback(call, outer));
+    },
+    end(name, token, end, call) {
+      const errorType = end.outcome === 'failure' ? typeOf(end.error, end.errorType) : undefined;
+      try {
+        if (token instanceof Scope) spans.end(token, end, errorType);
+      } finally {
+        if (name !== 'fallback') record(name, end, errorType, call);
+      }
+    },
+    event(event, call, token) {
+      tell(event, call, token instanceof Scope ? token : undefined);
+    },
+    within(token, run) {
+      return token instanceof Scope && token.changesContext ? within(token.context, run) : run();
+    },
+    dispose() {
+      if (member !== undefined) ledger?.release(member);
+    },
+  };
+}
+
+/** A context manager that throws must neither lose the call nor run it twice. */
+function within<T>(context: otel.Context, run: () => T): T {
+  let state: 'before' | 'inside' | 'after' = 'before';
+  let value: T | undefined;
+  try {
+    return otel.context.with(context, () => {
+      state = 'inside';
+      value = run();
+      state = 'after';
+      return value;
+    });
+  } catch (error) {
+    // The compiler does not see the assignments of the callback.
+    const reached = state as 'before' | 'inside' | 'after';
+    if (reached === 'inside') throw error;
+    reportFault('the context manager', error);
+    return reached === 'after' ? (value as T) : run();
+  }
+}
+
+function guarded(where: string, run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    reportFault(where, error);
+  }
+}
+
+function off(): undefined {
+  return undefined;
+}

@@ -1,0 +1,161 @@
+import * as otel from '@opentelemetry/api';
+import type { CallInfo, PipelineInfo, SpanEnd, SpanName } from '../../telemetry/observer.ts';
+import { type AttemptInfo, withAttempt } from './attempt.ts';
+import { describe } from './error-type.ts';
+import * as names from './names.ts';
+
+/**
+ * What `start` answers: the span, and the context that code inside it runs in. Only spans of ours are ever written to,
+ * and none after its end: a function abandoned by a timeout may settle, and tell, much later.
+ */
+export class Scope {
+  readonly name: SpanName;
+  readonly tracer: otel.Tracer;
+  readonly parent: Scope | undefined;
+  /** `undefined` when no span was wanted here (`attemptSpans: 'never'`). */
+  readonly span: otel.Span | undefined;
+  private readonly around: otel.Context;
+  private readonly attempt: AttemptInfo | undefined;
+  private inside: otel.Context | undefined;
+  private ended: boolean;
+
+  constructor(name: SpanName, tracer: otel.Tracer, parent: Scope | undefined, span: otel.Span | undefined, around: otel.Context, attempt: AttemptInfo | undefined) {
+    this.name = name;
+    this.tracer = tracer;
+    this.parent = parent;
+    this.span = span;
+    this.around = around;
+    this.attempt = attempt;
+    this.inside = undefined;
+    this.ended = false;
+  }
+
+  /** The context of what runs in here; the caller's own one where the span adds nothing to it. */
+  get context(): otel.Context {
+    return (this.inside ??= this.enter());
+  }
+
+  /** False when running in {@link context} would change nothing. */
+  get changesContext(): boolean {
+    return this.context !== this.around;
+  }
+
+  /** Attempts speak of themselves, the rest is about the execution around them. */
+  get execution(): Scope {
+    return this.parent === undefined ? this : this.parent.execution;
+  }
+
+  /** Only while it runs and somebody will see it. */
+  get recording(): otel.Span | undefined {
+    return !this.ended && this.span?.isRecording() === true ? this.span : undefined;
+  }
+
+  set(key: string, value: string | number): void {
+    this.recording?.setAttribute(key, value);
+  }
+
+  end(write: (span: otel.Span) => void): void {
+    if (this.ended) return;
+    const span = this.recording;
+    this.ended = true;
+    try {
+      if (span !== undefined) write(span);
+    } finally {
+      this.span?.end();
+    }
+  }
+
+  private enter(): otel.Context {
+    const { span } = this;
+    const around = this.attempt === undefined ? this.around : withAttempt(this.around, this.attempt);
+    if (span === undefined) return around;
+    const context = span.spanContext();
+    // A suppressed span is invalid, and a no-op tracer hands back its parent's: neither may hide what is there.
+    if (!otel.isSpanContextValid(context) || context === otel.trace.getSpanContext(around)) return this.around;
+    return otel.trace.setSpan(around, span);
+  }
+}
+
+type Attributes = Record<string, string | number | boolean | string[]>;
+
+/** Starts and ends the spans of one pipeline. */
+export class Spans {
+  private readonly user: PipelineInfo['attributes'];
+  private readonly titles: Readonly<Record<SpanName, string>>;
+  /** What each says at its start, so that samplers see it. */
+  private readonly own: Readonly<Record<SpanName, Readonly<Attributes>>>;
+  private readonly options: Readonly<Record<'execution' | 'fallback', otel.SpanOptions>>;
+  private readonly messages: boolean;
+  private readonly attempts: boolean;
+
+  constructor(info: PipelineInfo, messages: boolean, attempts: boolean) {
+    this.user = info.attributes;
+    this.messages = messages;
+    this.attempts = attempts;
+    this.titles = { execution: `execute ${info.name}`, attempt: `attempt ${info.name}`, fallback: `fallback ${info.name}` };
+    const pipeline = { [names.PIPELINE_NAME]: info.name };
+    const policies = info.policies.map((policy) => policy.kind);
+    this.own = { execution: { ...pipeline, [names.PIPELINE_POLICIES]: policies }, attempt: pipeline, fallback: pipeline };
+    this.options = {
+      execution: spanOptions({ ...info.attributes, ...this.own.execution }),
+      fallback: spanOptions({ ...info.attributes, ...this.own.fallback }),
+    };
+  }
+
+  execution(tracer: otel.Tracer, call: CallInfo, parent: Scope | undefined): Scope {
+    const around = parent === undefined ? otel.context.active() : parent.context;
+    const span = tracer.startSpan(this.titles.execution, this.withUser('execution', call), around);
+    return new Scope('execution', tracer, undefined, span, around, attemptInfo(call));
+  }
+
+  attempt(call: CallInfo, parent: Scope): Scope {
+    const around = parent.context;
+    const span = this.attempts ? parent.tracer.startSpan(this.titles.attempt, this.attemptOptions(call), around) : undefined;
+    return new Scope('attempt', parent.tracer, parent, span, around, attemptInfo(call));
+  }
+
+  /** It keeps the attempt it stands in, if any: what a fallback asks is asked for the first time. */
+  fallback(call: CallInfo, parent: Scope): Scope {
+    const around = parent.context;
+    const span = parent.tracer.startSpan(this.titles.fallback, this.withUser('fallback', call), around);
+    return new Scope('fallback', parent.tracer, parent, span, around, undefined);
+  }
+
+  /** Never OK, which belongs to the application, and no error on a span whose failure somebody handled. */
+  end(scope: Scope, end: SpanEnd, errorType: string | undefined): void {
+    scope.end((span) => {
+      if (scope.name !== 'fallback') span.setAttribute(names.OUTCOME, end.outcome);
+      if (scope.name === 'execution') span.setAttribute(names.ATTEMPT_COUNT, end.attempts);
+      if (errorType === undefined) return;
+      span.setAttribute(names.ERROR_TYPE, errorType);
+      const message = describe(end.error, this.messages);
+      span.setStatus(message === undefined ? { code: otel.SpanStatusCode.ERROR } : { code: otel.SpanStatusCode.ERROR, message });
+    });
+  }
+
+  private attemptOptions(call: CallInfo): otel.SpanOptions {
+    const attributes: Attributes = {
+      ...this.user,
+      ...call.attributes,
+      ...this.own.attempt,
+      [names.ATTEMPT_NUMBER]: call.attempt,
+      [names.ATTEMPT_KIND]: call.attemptKind,
+    };
+    if (call.attemptKind === 'retry') attributes[names.RETRY_DELAY] = call.retryDelayMs / 1000;
+    return { kind: otel.SpanKind.INTERNAL, attributes };
+  }
+
+  /** The prepared options, unless this call brought attributes of its own; those never replace ours. */
+  private withUser(name: 'execution' | 'fallback', call: CallInfo): otel.SpanOptions {
+    if (call.attributes === undefined) return this.options[name];
+    return spanOptions({ ...this.user, ...call.attributes, ...this.own[name] });
+  }
+}
+
+function spanOptions(attributes: otel.Attributes): otel.SpanOptions {
+  return Object.freeze({ kind: otel.SpanKind.INTERNAL, attributes: Object.freeze(attributes) });
+}
+
+function attemptInfo(call: CallInfo): AttemptInfo {
+  return Object.freeze({ pipeline: call.pipeline, attempt: Math.max(call.attempt, 1), kind: call.attemptKind, deadline: call.deadline });
+}

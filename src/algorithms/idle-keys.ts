@@ -1,0 +1,155 @@
+/**
+ * A bounded map of per-key state (a circuit per host, say) without a timer: whoever asks for a key also sweeps a little.
+ * Entries stand in a list by last use, so that the idle ones are at its head; one found busy there (an open circuit,
+ * calls in flight) is set aside in a second list and not looked at again before it is needed, which keeps the cost of a
+ * call flat however many are busy. After the second-chance page replacement (Corbató 1968) and 2Q's split lists.
+ */
+import { type Waiter, WaitQueue } from './wait-queue.ts';
+
+/** The rules of {@link KeyedStates}. */
+export interface KeyedStatesRules<T> {
+  /** Makes the state of a key seen for the first time, or again after it was forgotten. */
+  make(key: string): T;
+  /** Whether a state may be forgotten without harm. */
+  evictable(state: T): boolean;
+  /** The most keys held. */
+  readonly max: number;
+  /** An evictable state that nobody asked for in this many milliseconds is forgotten by and by. */
+  readonly idleMs: number;
+}
+
+/** After a search found all busy it is not repeated for this many milliseconds, or a flood of keys would pay for one each. */
+const searchEveryMs = 5;
+
+/**
+ * The state of each key, at most `max` of them. The longest unused evictable one makes room (one set aside as busy comes
+ * last), and where all are busy, the longest unused of those.
+ */
+export class KeyedStates<T> {
+  private readonly rules: KeyedStatesRules<T>;
+  private readonly entries: Map<string, Entry<T>>;
+  /** By last use, longest ago first. */
+  private readonly recent: WaitQueue<Entry<T>>;
+  /** Found busy when their turn had come, and not asked for since; longest ago first. */
+  private readonly busy: WaitQueue<Entry<T>>;
+  private searchedAt: number;
+
+  constructor(rules: KeyedStatesRules<T>) {
+    this.rules = rules;
+    this.entries = new Map();
+    this.recent = new WaitQueue();
+    this.busy = new WaitQueue();
+    this.searchedAt = -Infinity;
+  }
+
+  /** How many keys are held. */
+  get size(): number {
+    return this.entries.size;
+  }
+
+  /** The state of `key`, made when there is none; `now` in monotonic milliseconds. */
+  get(key: string, now: number): T {
+    const known = this.entries.get(key);
+    if (known === undefined) return this.add(key, now);
+    known.usedAt = now;
+    if (known.next !== undefined || known.queue !== this.recent) {
+      this.leave(known);
+      this.recent.push(known);
+    }
+    this.sweepRecent(now);
+    return known.state;
+  }
+
+  /** The state of `key` if there is one; does not count as use. */
+  peek(key: string): T | undefined {
+    return this.entries.get(key)?.state;
+  }
+
+  /** Forgets a key, busy or not. */
+  delete(key: string): boolean {
+    const entry = this.entries.get(key);
+    if (entry !== undefined) this.forget(entry);
+    return entry !== undefined;
+  }
+
+  /** All states with their keys, in no order worth relying on. */
+  *[Symbol.iterator](): IterableIterator<[key: string, state: T]> {
+    for (const [key, entry] of this.entries) yield [key, entry.state];
+  }
+
+  private add(key: string, now: number): T {
+    // Made before anything moves: the factory may throw, or ask for a key itself, even for this one.
+    const entry = new Entry(key, this.rules.make(key), now);
+    const sooner = this.entries.get(key);
+    if (sooner !== undefined) return sooner.state;
+    this.sweepRecent(now);
+    this.sweepBusy(now);
+    while (this.entries.size >= this.rules.max) this.makeRoom(now);
+    this.entries.set(key, entry);
+    this.recent.push(entry);
+    return entry.state;
+  }
+
+  private sweepRecent(now: number): void {
+    const oldest = this.recent.first;
+    if (oldest === undefined || now - oldest.usedAt < this.rules.idleMs) return;
+    if (this.rules.evictable(oldest.state)) this.forget(oldest);
+    else this.setAside(oldest);
+  }
+
+  private sweepBusy(now: number): void {
+    const oldest = this.busy.first;
+    if (oldest === undefined || now - oldest.usedAt < this.rules.idleMs) return;
+    if (this.rules.evictable(oldest.state)) return this.forget(oldest);
+    // Busy for so long is use as well, and it must not hide the idle ones behind it.
+    oldest.usedAt = now;
+    this.busy.remove(oldest);
+    this.busy.push(oldest);
+  }
+
+  private makeRoom(now: number): void {
+    for (let oldest = this.recent.first; oldest !== undefined; oldest = this.recent.first) {
+      if (this.rules.evictable(oldest.state)) return this.forget(oldest);
+      this.setAside(oldest);
+    }
+    if (now - this.searchedAt >= searchEveryMs) {
+      for (let entry = this.busy.first; entry !== undefined; entry = entry.next as Entry<T> | undefined) {
+        if (this.rules.evictable(entry.state)) return this.forget(entry);
+      }
+      this.searchedAt = now;
+    }
+    this.forget(this.busy.first!);
+  }
+
+  private setAside(entry: Entry<T>): void {
+    this.recent.remove(entry);
+    this.busy.push(entry);
+  }
+
+  private leave(entry: Entry<T>): void {
+    if (!this.recent.remove(entry)) this.busy.remove(entry);
+  }
+
+  private forget(entry: Entry<T>): void {
+    this.leave(entry);
+    this.entries.delete(entry.key);
+  }
+}
+
+class Entry<T> implements Waiter {
+  prev: Waiter | undefined;
+  next: Waiter | undefined;
+  queue: object | undefined;
+  readonly key: string;
+  readonly state: T;
+  usedAt: number;
+
+  constructor(key: string, state: T, usedAt: number) {
+    this.prev = undefined;
+    this.next = undefined;
+    this.queue = undefined;
+    this.key = key;
+    this.state = state;
+    this.usedAt = usedAt;
+  }
+}

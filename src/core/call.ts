@@ -1,0 +1,198 @@
+import type { AsyncResource } from 'node:async_hooks';
+import type { Timer } from '../ports/clock.ts';
+import { warn } from '../ports/report.ts';
+import type { Hub } from './cancellation.ts';
+import { capture } from './context.ts';
+import type { RunOptions } from './execute-options.ts';
+import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
+import type { Outcome } from './outcome.ts';
+import type { Stage } from './policy.ts';
+import type { Work } from './work.ts';
+
+/** What the caller's function may be: it gets the context of its attempt. */
+export type Fn = (work: Work) => unknown;
+
+/**
+ * One execution on its way through the stages of a pipeline: where it stands, what the stages keep for it, which user
+ * code runs for it, and how the caller hears of the end. Only the frame writes here; one small object with a fixed shape.
+ */
+export class Call {
+  readonly stages: readonly Stage[];
+  readonly fn: Fn;
+  readonly options: RunOptions;
+  /** The caller's call; a fork of it, made by a stage that runs what is inside it beside itself, has a parent. */
+  readonly root: Call;
+  readonly parent: Call | null;
+  /** The stage that forked this call; a fork ends there. */
+  readonly base: number;
+  readonly memo: unknown[];
+
+  /** Index of the stage it stands at. */
+  at: number;
+  /** Whether that stage has already heard how what is inside it ended. */
+  heard = false;
+  /** Fences stale waits: each wait and each interruption is another turn. */
+  turn = 0;
+  timer: Timer | null = null;
+  /** The user code that runs for it now. */
+  work: Work | null = null;
+  /** An interruption asked for while one is under way. */
+  queued: Interruption | null = null;
+
+  // Of the root alone: work, and the way home.
+  /** User functions started so far. */
+  started = 0;
+  /** Abandoned work that still runs. */
+  orphans: Work[] | null = null;
+  /** Milliseconds on the clock at which the caller's `timeoutMs` is over. */
+  deadline = Number.POSITIVE_INFINITY;
+  context: AsyncResource | null = null;
+  hub: Hub | null = null;
+  hubPrevious: Call | null = null;
+  hubNext: Call | null = null;
+  private readonly asOutcome: boolean;
+  private ended: 'pending' | 'value' | 'failure' = 'pending';
+  private result: unknown = undefined;
+  /** While the outward run happens inside the function's own promise chain, which then carries the result. */
+  private chained = false;
+  private promise: Promise<unknown> | null = null;
+  resolve: ((value: unknown) => void) | null = null;
+  reject: ((error: unknown) => void) | null = null;
+
+  constructor(stages: readonly Stage[], memo: unknown[], fn: Fn, options: RunOptions, asOutcome: boolean, parent: Call | null, base: number) {
+    this.stages = stages;
+    this.memo = memo;
+    this.fn = fn;
+    this.options = options;
+    this.asOutcome = asOutcome;
+    this.parent = parent;
+    this.root = parent === null ? this : parent.root;
+    this.base = base;
+    this.at = base + 1;
+  }
+
+  /** The same call once more, for what is inside `stage`. It comes back to that stage, as itself. */
+  fork(stage: Stage): Call {
+    const fork = new Call(this.stages, this.memo.slice(), this.fn, this.options, false, this, stage.index);
+    fork.blank(stage.inner.slot);
+    return fork;
+  }
+
+  /** The call that went through stage `index` itself: this one, or what it was forked from. */
+  owner(index: number): Call {
+    let own: Call = this;
+    while (own.parent !== null && index <= own.base) own = own.parent;
+    return own;
+  }
+
+  /** When the nearest timeout around stage `index`, or the deadline, is due on the clock. */
+  due(index: number): number {
+    let due = this.root.deadline;
+    for (let i = 0; i < index; i++) due = Math.min(due, this.stages[i]!.due(this));
+    return due;
+  }
+
+  /** Forgets what the stages from memo slot `from` on kept. */
+  blank(from: number): void {
+    this.memo.fill(undefined, from);
+  }
+
+  /** Runs `step` as the frame does: what an author's stage throws ends the call, gives back what others hold, and is reported. */
+  guarded(step: () => void): void {
+    try {
+      step();
+    } catch (bug) {
+      this.broken(bug);
+    }
+  }
+
+  broken(bug: unknown): void {
+    warn('A policy threw outside of user code, which is a bug in it; the call was given up.', bug);
+    const root = this.root;
+    interrupt(root, NOWHERE, 'lost', bug, null);
+  }
+
+  /** The caller gives up: ends the call with the caller's own reason, wherever it is. */
+  cancel(reason: unknown): void {
+    this.run(() => interrupt(this, NOWHERE, 'cancelled', reason, null));
+  }
+
+  /** Remembers the caller's async context, for what a shared timer or somebody else's abort will start. */
+  capture(): void {
+    this.root.context ??= capture();
+  }
+
+  /** Runs `step` in the caller's own async context when that was remembered. */
+  run(step: () => void): void {
+    const context = this.root.context;
+    if (context === null) this.guarded(step);
+    else context.runInAsyncScope(() => this.guarded(step));
+  }
+
+  /** Gives a value that nobody will get back to the caller's `onDiscard`. */
+  discard(value: unknown): void {
+    const onDiscard = this.options.onDiscard;
+    if (onDiscard === undefined) return;
+    try {
+      onDiscard(value);
+    } catch (error) {
+      warn('onDiscard threw.', error);
+    }
+  }
+
+  /** The outermost stage has answered, or the call was given up. */
+  finish(ok: boolean, result: unknown): void {
+    if (this.ended !== 'pending') return;
+    this.hub?.leave(this);
+    this.ended = ok ? 'value' : 'failure';
+    this.result = result;
+    // Settling a promise twice costs more than a whole stage, so exactly one of the two ways home is taken.
+    if (!this.chained && this.promise !== null) this.deliver();
+  }
+
+  private deliver(): void {
+    if (this.asOutcome) this.resolve!(this.outcome());
+    else if (this.ended === 'value') this.resolve!(this.result);
+    else this.reject!(this.result);
+  }
+
+  private outcome(): Outcome {
+    return this.ended === 'value' ? { status: 'value', value: this.result } : { status: 'failure', error: this.result };
+  }
+
+  /** Makes the caller's promise; only calls that have to wait have one of ours. */
+  open(): void {
+    if (this.promise !== null) return;
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  /** What the caller gets. */
+  settlement(): Promise<unknown> {
+    if (this.ended === 'pending') this.open();
+    if (this.promise !== null) return this.promise;
+    if (this.asOutcome) return Promise.resolve(this.outcome());
+    return this.ended === 'value' ? Promise.resolve(this.result) : Promise.reject(this.result);
+  }
+
+  /**
+   * Runs the way out inside a function's own promise chain and answers for that chain: the result when the call has
+   * ended with it, else a promise that never settles, because something else will end the call. V8 follows such a
+   * chain, which keeps the caller's `at async` frames in the stack of the user's error.
+   */
+  chain(step: () => void): unknown {
+    if (this.ended !== 'pending') {
+      step();
+      return undefined;
+    }
+    this.chained = true;
+    step();
+    this.chained = false;
+    if ((this.ended as string) === 'pending') return new Promise(() => {});
+    if (this.asOutcome) return this.outcome();
+    if ((this.ended as string) === 'value') return this.result;
+    throw this.result;
+  }
+}

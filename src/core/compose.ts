@@ -1,0 +1,86 @@
+import type { Call } from './call.ts';
+import { DeadlineStage } from './deadline.ts';
+import { Invoke } from './invoke.ts';
+import type { PipelineCore } from './pipeline-core.ts';
+import { type Policy, Stage } from './policy.ts';
+import { AttemptScope, ExecutionScope } from './scope.ts';
+
+/** Where a call is at home: what the outermost stage answers ends it. */
+class Exit extends Stage {
+  override succeed(call: Call, value: unknown): void {
+    call.finish(true, value);
+  }
+
+  override fail(call: Call, error: unknown): void {
+    call.finish(false, error);
+  }
+}
+
+/**
+ * Folds a pipeline into one row of stages, once; a call only walks it. A nested pipeline is its own stages and a scope
+ * around them, so nesting costs nothing at run time. `listen` is called when it is known whether anything repeats.
+ */
+export function compose(core: PipelineCore, listen: () => void): Stage[] {
+  const exit = new Exit();
+  exit.scope = new ExecutionScope(core, core.clock, false);
+  const row: Stage[] = [];
+  const limiters = new Set<Policy<any>>();
+
+  const add = (stage: Stage, scope: ExecutionScope, label: string, inAttempt: boolean): void => {
+    stage.index = row.length;
+    const before = row.at(-1) ?? exit;
+    stage.slot = row.length === 0 ? 0 : before.slot + before.slots;
+    stage.outer = before;
+    before.inner = stage;
+    stage.scope = scope;
+    stage.label = label;
+    stage.inAttempt = inAttempt;
+    row.push(stage);
+  };
+
+  const lay = (own: PipelineCore, nested: boolean): void => {
+    const scope = new ExecutionScope(own, core.clock, nested);
+    const stages = own.parts.map((part) => {
+      if ('nested' in part) return part.nested;
+      const { policy, label } = part;
+      if (policy.limits === true && limiters.has(policy))
+        throw new TypeError(`Cannot create pipeline "${core.name}": "${label}" stands in it twice, and a call would wait there for itself`);
+      limiters.add(policy);
+      const host = { pipeline: own.name, policy: label, clock: core.clock, random: core.random, stackTraces: own.stackTraces };
+      return policy.stage(host);
+    });
+    const innermost = stages.findLastIndex((stage) => stage instanceof Stage && stage.repeats);
+    if (!nested) {
+      own.repeats = innermost >= 0;
+      listen();
+    }
+    const attempts = own.repeats || own.observers.wantAttempts;
+    add(scope, scope, own.name, false);
+    let leading = !nested;
+    let inAttempt = false;
+    const open = () => {
+      if (leading) add(new DeadlineStage(), scope, `${own.name}/deadline`, false);
+      leading = false;
+      if (!attempts || inAttempt) return;
+      inAttempt = true;
+      add(new AttemptScope(core.clock), scope, own.name, false);
+    };
+    stages.forEach((stage, i) => {
+      if (leading && !(stage instanceof Stage && stage.rescues)) {
+        add(new DeadlineStage(), scope, `${own.name}/deadline`, false);
+        leading = false;
+      }
+      if (innermost >= 0 && i > innermost) open();
+      const part = own.parts[i]!;
+      if ('nested' in part) lay(part.nested, true);
+      else add(stage as Stage, scope, part.label, inAttempt);
+    });
+    open();
+  };
+
+  lay(core, false);
+  // The function counts as an attempt of whoever repeats closest to it.
+  const closest = row.findLast((stage) => stage instanceof ExecutionScope || stage instanceof AttemptScope)!;
+  add(new Invoke(row.filter((stage) => stage.timesWork)), closest.scope, closest.label, true);
+  return row;
+}

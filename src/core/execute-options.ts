@@ -1,0 +1,56 @@
+import type { Policy as CockatielHandler } from 'cockatiel';
+import { callable, check, flag, number, type Rule, shape } from './options.ts';
+import { type Classify, classifier, isClassify, type Outcome } from './outcome.ts';
+
+/** What one call may bring along. */
+export interface ExecuteOptions {
+  /** Ends the call at once, with its own `reason`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for the whole call; see "Deadline" in the documentation. */
+  readonly timeoutMs?: number | undefined;
+  /** Partition of keyed policies: a host, a tenant. */
+  readonly key?: string | undefined;
+  /**
+   * Whether running the function twice does no harm.
+   * @default true
+   */
+  readonly idempotent?: boolean | undefined;
+  /** For calls that are not idempotent: whether this outcome proves that nothing was sent. */
+  readonly retryable?: ((outcome: Outcome) => boolean) | undefined;
+  /** What outcomes of this call count as, when the pipeline has no `classify`. */
+  readonly classify?: Classify | CockatielHandler | undefined;
+  /** Gets each value that was thrown away by retry, timeout or a late arrival, once. */
+  readonly onDiscard?: ((value: any) => void) | undefined;
+  /** On the spans of this call. */
+  readonly attributes?: Readonly<Record<string, string | number | boolean>> | undefined;
+}
+
+/** The same, read once: the caller's object is neither kept nor read again. */
+export interface RunOptions extends ExecuteOptions {
+  readonly classify: Classify | undefined;
+}
+
+export const noOptions: RunOptions = /* @__PURE__ */ Object.freeze({ classify: undefined });
+
+const rules: Readonly<Record<string, Rule>> = {
+  signal: shape('an AbortSignal', isSignal),
+  timeoutMs: number(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, { infinite: true }),
+  key: shape('a string', (value) => typeof value === 'string'),
+  idempotent: flag,
+  retryable: callable,
+  classify: shape('a function or a cockatiel handler', isClassify),
+  onDiscard: callable,
+  attributes: shape('an object', (value) => typeof value === 'object' && value !== null),
+};
+
+/** Takes what the caller gave apart; throws a `TypeError` or `RangeError` that names every bad option. */
+export function readOptions(given: AbortSignal | ExecuteOptions | undefined): RunOptions {
+  if (given === undefined) return noOptions;
+  if (isSignal(given)) return { signal: given, classify: undefined };
+  check('a call', given, rules);
+  return { ...given, classify: classifier(given.classify) };
+}
+
+function isSignal(value: any): value is AbortSignal {
+  return typeof value === 'object' && value !== null && typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function';
+}

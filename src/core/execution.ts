@@ -1,0 +1,49 @@
+import type { CallInfo, Interest } from '../telemetry/observer.ts';
+import type { Call } from './call.ts';
+import type { PipelineCore } from './pipeline-core.ts';
+
+/** One execution of one pipeline, nested ones included: what telemetry tells calls apart by. */
+export class Execution implements CallInfo {
+  private readonly call: Call;
+  private readonly core: PipelineCore;
+  attempt = 0;
+  attemptKind: 'initial' | 'retry' | 'hedge' = 'initial';
+  retryDelayMs = 0;
+  /** Set by a stage that answered in place of the function. */
+  rescued = false;
+  /** Whether the function was called at all, and in the attempt that runs. */
+  called = false;
+  attemptCalled = false;
+  interest: Interest = 0;
+  startedAt = 0;
+  /** What the observers made of the execution, and of the attempt that runs. */
+  tokens: unknown[] | undefined = undefined;
+  attemptTokens: unknown[] | undefined = undefined;
+  private id = '';
+
+  constructor(call: Call, core: PipelineCore) {
+    this.call = call;
+    this.core = core;
+  }
+
+  get executionId(): string {
+    if (this.id === '') this.id = `${this.core.name}-${++this.core.cells.ids}`;
+    return this.id;
+  }
+
+  get pipeline(): string {
+    return this.core.name;
+  }
+
+  get key(): string | undefined {
+    return this.call.options.key;
+  }
+
+  get attributes(): Readonly<Record<string, string | number | boolean>> | undefined {
+    return this.call.options.attributes;
+  }
+
+  get deadline(): number {
+    return this.call.root.deadline;
+  }
+}

@@ -1,0 +1,59 @@
+import type { Call } from './call.ts';
+import { isRejectedError, isTimeoutError } from './errors.ts';
+import { show } from './options.ts';
+import type { Judgement, Matcher, Outcome } from './outcome.ts';
+import type { Stage } from './policy.ts';
+
+const SUCCESS: Judgement = Object.freeze({ verdict: 'success' });
+const FAILURE: Judgement = Object.freeze({ verdict: 'failure' });
+const IGNORED: Judgement = Object.freeze({ verdict: 'ignored' });
+/** Our own rejection: a failure for whoever gets it, nothing the other side did. */
+const REJECTED: Judgement = Object.freeze({ verdict: 'failure', breaker: 'ignored' });
+
+/**
+ * The one classification: what an outcome counts as, for the stage that asks. First row that applies wins: our rejection,
+ * our timeout, the policy's own `when`, then `classify` of the pipeline or the call, else errors are failures and values
+ * successes. A predicate that throws counts as "not handled" and is reported.
+ */
+export function judge(stage: Stage, call: Call, when: Matcher | undefined, ok: boolean, result: unknown): Judgement {
+  const classify = stage.scope.pipeline.classify ?? call.options.classify;
+  if (when === undefined && classify === undefined) {
+    if (ok) return SUCCESS;
+    return isRejectedError(result) ? REJECTED : FAILURE;
+  }
+  if (!ok) {
+    if (isRejectedError(result)) return REJECTED;
+    if (isTimeoutError(result)) return FAILURE;
+  }
+  if (when !== undefined) {
+    const test = ok ? when.result : when.error;
+    if (test === undefined) return byClassify();
+    try {
+      const answer: unknown = test(result);
+      if (typeof answer === 'boolean') return answer ? FAILURE : SUCCESS;
+      stage.fault(call, 'when', new TypeError(`when must answer true or false, received ${show(answer)}`));
+    } catch (error) {
+      stage.fault(call, 'when', error);
+    }
+    return SUCCESS;
+  }
+  return byClassify();
+
+  function byClassify(): Judgement {
+    if (classify === undefined) return ok ? SUCCESS : FAILURE;
+    const outcome: Outcome = ok ? { status: 'value', value: result } : { status: 'failure', error: result };
+    try {
+      const answer = classify(outcome);
+      const judgement = typeof answer === 'string' ? named(answer) : answer;
+      if (judgement !== undefined && named(judgement.verdict) !== undefined) return judgement;
+      stage.fault(call, 'classify', new TypeError('classify must answer "success", "failure" or "ignored"'));
+    } catch (error) {
+      stage.fault(call, 'classify', error);
+    }
+    return SUCCESS;
+  }
+}
+
+function named(verdict: string): Judgement | undefined {
+  return verdict === 'success' ? SUCCESS : verdict === 'failure' ? FAILURE : verdict === 'ignored' ? IGNORED : undefined;
+}

@@ -1,0 +1,149 @@
+/**
+ * Option checking with one message shape for every bad option:
+ * `Cannot create retry: "maxRetries" must be a whole number from 0 up, received -1`. All problems come in one message.
+ */
+
+/** One option's rule: answers what it must be when `value` breaks it, and whether the type or the range is wrong. */
+export type Rule = (value: unknown) => Problem | undefined;
+
+interface Problem {
+  readonly must: string;
+  readonly range: boolean;
+}
+
+/** Throws unless every given option keeps its rule and no other option is given; `undefined` counts as not given. */
+export function check(what: string, options: unknown, rules: Readonly<Record<string, Rule>>, extra?: (options: any) => string | undefined): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new TypeError(`Cannot create ${what}: options must be an object, received ${show(options)}`);
+  const problems: string[] = [];
+  let range = true;
+  const given = options as Record<string, unknown>;
+  for (const name of Object.keys(given)) {
+    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
+    if (rule === undefined) {
+      range = false;
+      const near = nearest(name, Object.keys(rules));
+      problems.push(`unknown option "${name}"${near === undefined ? '' : `, did you mean "${near}"?`}`);
+      continue;
+    }
+    const value = given[name];
+    const problem = value === undefined ? undefined : rule(value);
+    if (problem === undefined) continue;
+    if (!problem.range) range = false;
+    problems.push(`"${name}" must be ${problem.must}, received ${show(value)}`);
+  }
+  for (const [name, rule] of Object.entries(rules)) {
+    if (given[name] !== undefined || !required.has(rule)) continue;
+    range = false;
+    problems.push(`"${name}" must be ${rule(undefined)?.must}, received undefined`);
+  }
+  const conflict = problems.length === 0 ? extra?.(given) : undefined;
+  if (conflict !== undefined) throw new TypeError(`Cannot create ${what}: ${conflict}`);
+  if (problems.length === 0) return;
+  const message = `Cannot create ${what}: ${problems.join('; ')}`;
+  throw range ? new RangeError(message) : new TypeError(message);
+}
+
+const required = /* @__PURE__ */ new WeakSet<Rule>();
+
+/** The same rule for an option that must be given. */
+export function needed(rule: Rule): Rule {
+  const own: Rule = (value) => rule(value);
+  required.add(own);
+  return own;
+}
+
+/** A number from `min` to `max`; `whole` numbers only where fractions make no sense. */
+export function number(min: number, max = Number.POSITIVE_INFINITY, { whole = false, above = false, infinite = false } = {}): Rule {
+  const kind = whole ? 'a whole number' : 'a number';
+  const bounds = above ? `above ${min}` : `from ${min}`;
+  const top = max === Number.POSITIVE_INFINITY ? (above ? '' : ' up') : ` ${above ? 'and up to' : 'to'} ${max}`;
+  const must = `${kind} ${bounds}${top}${infinite ? ' or Infinity' : ''}`;
+  return (value) => {
+    if (typeof value !== 'number') return { must, range: false };
+    if (infinite && value === Number.POSITIVE_INFINITY) return undefined;
+    const ok = Number.isFinite(value) && (above ? value > min : value >= min) && value <= max && (!whole || Number.isInteger(value));
+    return ok ? undefined : { must, range: true };
+  };
+}
+
+/** Milliseconds from 0 up. */
+export const milliseconds: Rule = (value) => number(0)(value);
+
+/** A non-empty name of letters, digits, `.`, `_`, `-`, `/` and `#`, at most 64 characters (128 for policies, which hold a pipeline's). */
+export const policyName: Rule = (value) =>
+  typeof value === 'string' && /^[\w./#-]{1,128}$/.test(value)
+    ? undefined
+    : { must: '1-128 characters of letters, digits, ".", "_", "-", "/"', range: false };
+
+/** Anything `test` says yes to. */
+export function shape(must: string, test: (value: any) => boolean): Rule {
+  return (value) => (test(value) ? undefined : { must, range: false });
+}
+
+/** A function. */
+export const callable: Rule = (value) => (typeof value === 'function' ? undefined : { must: 'a function', range: false });
+
+/** `true` or `false`. */
+export const flag: Rule = (value) => (typeof value === 'boolean' ? undefined : { must: 'true or false', range: false });
+
+/** Either rule; the message names both. */
+export function either(...rules: readonly Rule[]): Rule {
+  return (value) => {
+    const problems: Problem[] = [];
+    for (const rule of rules) {
+      const problem = rule(value);
+      if (problem === undefined) return undefined;
+      problems.push(problem);
+    }
+    return { must: problems.map((p) => p.must).join(', or '), range: problems.some((p) => p.range) };
+  };
+}
+
+/** A value as an error message shows it: short, and never calling what the value itself defines. */
+export function show(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`;
+    case 'bigint':
+      return `${value}n`;
+    case 'function':
+      return 'a function';
+    case 'symbol':
+      return 'a symbol';
+    case 'object':
+      return value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object';
+    default:
+      return Object.is(value, -0) ? '-0' : String(value);
+  }
+}
+
+function nearest(name: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let least = Math.max(1, Math.floor(name.length / 3)) + 1;
+  for (const candidate of known) {
+    const distance = edits(name.toLowerCase(), candidate.toLowerCase());
+    if (distance < least) [best, least] = [candidate, distance];
+  }
+  return best;
+}
+
+/** Edit distance by one row (Wagner and Fischer 1974). */
+function edits(a: string, b: string): number {
+  const row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    let diagonal = row[0]!;
+    row[0] = i;
+    for (let j = 1; j <= b.length; j++) {
+      const above = row[j]!;
+      row[j] = Math.min(above + 1, row[j - 1]! + 1, diagonal + (a[i - 1] === b[j - 1] ? 0 : 1));
+      diagonal = above;
+    }
+  }
+  return row[b.length]!;
+}
+
+/** True for an object that is neither `null` nor an array. */
+export function isPlain(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,43 @@
+import type { IPolicy } from 'cockatiel';
+import { show } from './options.ts';
+import type { Part, PipelineCore } from './pipeline-core.ts';
+import type { Defaults, Stackable } from './pipeline-types.ts';
+import type { Policy } from './policy.ts';
+
+/** The first pipeline of each policy without a name of its own: in a second one operators could not tell them apart. */
+const homes = /* @__PURE__ */ new WeakMap<object, string>();
+
+/** Takes the list a user gave apart and names each policy; throws a `TypeError` that says what is wrong and where. */
+export function partsOf(
+  pipeline: string,
+  policies: readonly Stackable[],
+  defaults: Defaults<any>,
+  coreOf: (value: unknown) => PipelineCore | undefined,
+): Part[] {
+  const seen = new Map<string, number>();
+  return policies.map((given, i) => {
+    const nested = coreOf(given);
+    if (nested !== undefined) return { nested };
+    const policy = isOurs(given) ? given : isForeign(given) ? defaults.adopt(given) : undefined;
+    if (policy === undefined)
+      throw new TypeError(`Cannot create pipeline "${pipeline}": policies[${i}] must be a policy, a pipeline or a cockatiel policy, received ${show(given)}`);
+    if (policy.name !== undefined) return { policy, label: policy.name };
+    const home = homes.get(given);
+    if (home !== undefined && home !== pipeline)
+      throw new TypeError(
+        `Cannot create pipeline "${pipeline}": policies[${i}], a ${policy.kind}, is in pipeline "${home}" already and so must be given a name`,
+      );
+    homes.set(given, pipeline);
+    const count = (seen.get(policy.kind) ?? 0) + 1;
+    seen.set(policy.kind, count);
+    return { policy, label: `${pipeline}/${policy.kind}${count === 1 ? '' : `#${count}`}` };
+  });
+}
+
+function isOurs(value: Stackable): value is Policy<any> {
+  return typeof value === 'object' && value !== null && typeof (value as Policy).kind === 'string' && typeof (value as Policy).stage === 'function';
+}
+
+function isForeign(value: Stackable): value is IPolicy<any, any> {
+  return typeof value === 'object' && value !== null && typeof (value as IPolicy).execute === 'function';
+}

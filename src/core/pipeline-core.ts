@@ -1,0 +1,111 @@
+import { LatencyHistogram } from '../algorithms/latency.ts';
+import { type RollingWindow, timeWindow } from '../algorithms/rolling-window.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Random } from '../ports/random.ts';
+import type { OutcomeName } from '../telemetry/events.ts';
+import type { Interest, PipelineInfo, PolicyInfo } from '../telemetry/observer.ts';
+import type { PipelineSnapshot, PolicySnapshot } from '../telemetry/snapshot.ts';
+import { readBypassed } from './bypass.ts';
+import type { Observers } from './observers.ts';
+import type { Classify } from './outcome.ts';
+import type { Policy, Stage } from './policy.ts';
+
+/** Counts of one pipeline: integers that a call bumps and that `snapshot()` and the metrics read. */
+export class Cells {
+  calls = 0;
+  active = 0;
+  attempts = 0;
+  late = 0;
+  deadlines = 0;
+  deadlineExceeded = 0;
+  draining = 0;
+  ids = 0;
+  readonly outcomes: Record<OutcomeName, number> = { success: 0, fallback: 0, failure: 0, cancelled: 0, ignored: 0 };
+}
+
+/** One of ours, or another pipeline. */
+export type Part = { readonly policy: Policy<any>; readonly label: string } | { readonly nested: PipelineCore };
+
+/** What a pipeline was made of. It does not know the object that the user holds, so that object can be collected. */
+export interface Definition {
+  readonly name: string;
+  readonly parts: readonly Part[];
+  readonly classify: Classify | undefined;
+  readonly attributes: PipelineInfo['attributes'];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly stackTraces: boolean;
+}
+
+/** The state of one pipeline behind the user's object: its definition, its stages, its counts and who listens. */
+export class PipelineCore implements PipelineInfo {
+  readonly name: string;
+  readonly parts: readonly Part[];
+  readonly classify: Classify | undefined;
+  readonly attributes: PipelineInfo['attributes'];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly stackTraces: boolean;
+  readonly cells = new Cells();
+  readonly recent: RollingWindow = timeWindow(10_000);
+  latency: LatencyHistogram | undefined = undefined;
+  /** Whether durations are wanted although no observer is there. */
+  timed = false;
+  observers!: Observers;
+  stages: readonly Stage[] = [];
+  repeats = false;
+  disposed = false;
+
+  constructor(definition: Definition) {
+    this.name = definition.name;
+    this.parts = definition.parts;
+    this.classify = definition.classify;
+    this.attributes = definition.attributes;
+    this.clock = definition.clock;
+    this.random = definition.random;
+    this.stackTraces = definition.stackTraces;
+  }
+
+  get policies(): readonly PolicyInfo[] {
+    return this.parts.map((part) =>
+      'nested' in part
+        ? { name: part.nested.name, kind: 'pipeline', identity: part.nested }
+        : { name: part.label, kind: part.policy.kind, identity: part.policy },
+    );
+  }
+
+  interest(): Interest {
+    return this.observers.interest();
+  }
+
+  /** From now on durations are measured, because somebody has asked. */
+  time(): void {
+    this.timed = true;
+    this.latency ??= new LatencyHistogram();
+  }
+
+  snapshot(): PipelineSnapshot {
+    const { cells, recent, latency } = this;
+    const now = this.clock.now();
+    return {
+      name: this.name,
+      calls: cells.calls,
+      outcomes: { ...cells.outcomes },
+      attempts: cells.attempts,
+      attemptsPerCall: cells.calls === 0 ? 0 : cells.attempts / cells.calls,
+      active: cells.active,
+      late: cells.late,
+      timeouts: cells.deadlines,
+      rejections: { deadline_exceeded: cells.deadlineExceeded, draining: cells.draining },
+      last10s: { calls: recent.calls(now), failures: recent.failures(now) },
+      latency: latency === undefined || latency.count === 0 ? null : { p50: latency.quantile(0.5), p90: latency.quantile(0.9), p99: latency.quantile(0.99) },
+      policies: this.parts.map((part) => this.read(part)),
+    };
+  }
+
+  private read(part: Part): PolicySnapshot {
+    if ('nested' in part) return { name: part.nested.name, bypassed: false, kind: 'custom' };
+    const state = part.policy.snapshot?.() ?? { kind: 'custom' as const };
+    return { name: part.label, bypassed: readBypassed(this.stages, part.label), ...state };
+  }
+}

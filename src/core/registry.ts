@@ -1,0 +1,30 @@
+import type { PipelineSnapshot } from '../telemetry/snapshot.ts';
+
+interface Living {
+  snapshot(): PipelineSnapshot;
+}
+
+let living: Set<WeakRef<Living>> | undefined;
+
+/** Notes that a pipeline exists, without keeping it alive. */
+export function remember(pipeline: Living): void {
+  living ??= new Set();
+  // As many as come are looked at again, so that the set stays as small as the number of living pipelines without a timer.
+  let looked = 0;
+  for (const ref of living) {
+    if (ref.deref() === undefined) living.delete(ref);
+    if (++looked === 2) break;
+  }
+  living.add(new WeakRef(pipeline));
+}
+
+/** The snapshots of all living pipelines, oldest first. */
+export function snapshots(): PipelineSnapshot[] {
+  const all: PipelineSnapshot[] = [];
+  for (const ref of living ?? []) {
+    const pipeline = ref.deref();
+    if (pipeline === undefined) living!.delete(ref);
+    else all.push(pipeline.snapshot());
+  }
+  return all;
+}

@@ -1,0 +1,167 @@
+import type { Clock } from '../ports/clock.ts';
+import { warn } from '../ports/report.ts';
+import type { OutcomeName, PolicyEvent } from '../telemetry/events.ts';
+import type { SpanEnd } from '../telemetry/observer.ts';
+import type { Call } from './call.ts';
+import { Execution } from './execution.ts';
+import { judge } from './judge.ts';
+import type { Judgement } from './outcome.ts';
+import type { PipelineCore } from './pipeline-core.ts';
+import { type DropReason, Stage } from './policy.ts';
+
+/** Opens and closes an execution: the outermost stage of every pipeline. */
+export class ExecutionScope extends Stage {
+  readonly pipeline: PipelineCore;
+  readonly clock: Clock;
+  private readonly nested: boolean;
+
+  constructor(pipeline: PipelineCore, clock: Clock, nested: boolean) {
+    super();
+    this.pipeline = pipeline;
+    this.clock = clock;
+    this.nested = nested;
+    this.scope = this;
+  }
+
+  of(call: Call): Execution {
+    return call.memo[this.slot] as Execution;
+  }
+
+  override enter(call: Call): void {
+    const { pipeline } = this;
+    const execution = new Execution(call, pipeline);
+    call.memo[this.slot] = execution;
+    pipeline.cells.calls++;
+    pipeline.cells.active++;
+    const interest = pipeline.interest();
+    if (interest !== 0 || pipeline.timed) {
+      execution.startedAt = this.clock.now();
+      execution.interest = interest;
+      if (interest !== 0) {
+        if (interest === 2) call.capture();
+        execution.tokens = pipeline.observers.start('execution', execution, this.nested ? this.outerTokens(call) : undefined);
+      }
+    }
+    const signal = call.options.signal;
+    if (!this.nested && signal?.aborted === true) return call.cancel(signal.reason);
+    this.proceed(call);
+  }
+
+  override succeed(call: Call, value: unknown): void {
+    const execution = this.of(call);
+    const judged = judge(this, call, undefined, true, value);
+    const outcome = execution.rescued && judged.verdict !== 'failure' ? 'fallback' : judged.verdict;
+    this.close(execution, outcome, undefined, judged);
+    this.pass(call, value);
+  }
+
+  override fail(call: Call, error: unknown): void {
+    const judged = judge(this, call, undefined, false, error);
+    this.close(this.of(call), judged.verdict, error, judged);
+    this.raise(call, error);
+  }
+
+  override drop(call: Call, why: DropReason): void {
+    this.close(this.of(call), why === 'timed_out' ? 'failure' : 'cancelled', why === 'timed_out' ? TIMED_OUT : undefined, undefined);
+  }
+
+  private close(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
+    const { pipeline } = this;
+    pipeline.cells.active--;
+    pipeline.cells.outcomes[outcome]++;
+    pipeline.recent.record(this.clock.coarse?.() ?? this.clock.now(), outcome === 'failure', false);
+    if (execution.interest === 0 && !(pipeline.timed && execution.startedAt > 0)) return;
+    const durationMs = this.clock.now() - execution.startedAt;
+    pipeline.latency?.record(durationMs);
+    if (execution.interest === 0) return;
+    pipeline.observers.end('execution', execution.tokens, end(execution, outcome, error, judged, durationMs, execution.called), execution);
+  }
+
+  /** What a nested execution began in. Only the first observer, OpenTelemetry's, is the same in every pipeline. */
+  private outerTokens(call: Call): unknown[] | undefined {
+    const { outer } = this;
+    const around = outer.execution(call);
+    return ((outer.inAttempt ? around.attemptTokens : undefined) ?? around.tokens)?.slice(0, 1);
+  }
+
+  /** Brings an event to the observers, with the token of what it happened in. */
+  announce(call: Call, event: PolicyEvent, inAttempt: boolean): void {
+    const execution = this.of(call);
+    const tokens = (inAttempt ? execution.attemptTokens : undefined) ?? execution.tokens;
+    this.pipeline.observers.event(event, execution, tokens);
+  }
+
+  /** Reports user code that threw where that changes nothing. */
+  faulted(call: Call, policy: string, where: string, error: unknown, inAttempt: boolean): void {
+    warn(`${policy}: ${where} threw; the call went on without it.`, error);
+    if (this.of(call).interest === 2) this.announce(call, { type: 'fault', policy, where, error }, inAttempt);
+  }
+
+  /** Runs user code inside what the observers made for it. */
+  within(tokens: unknown, run: () => unknown): unknown {
+    return this.pipeline.observers.within(tokens as unknown[], run);
+  }
+}
+
+/** Opens and closes an attempt: just inside the innermost stage that repeats, so that a call turned away inside it has one too. */
+export class AttemptScope extends Stage {
+  override readonly slots = 1;
+  private readonly clock: Clock;
+
+  constructor(clock: Clock) {
+    super();
+    this.clock = clock;
+  }
+
+  override enter(call: Call): void {
+    const execution = this.execution(call);
+    execution.attempt++;
+    execution.rescued = false;
+    if (execution.interest !== 0) {
+      call.memo[this.slot] = this.clock.now();
+      execution.attemptCalled = false;
+      execution.attemptTokens = this.scope.pipeline.observers.start('attempt', execution, execution.tokens);
+    }
+    this.proceed(call);
+  }
+
+  override succeed(call: Call, value: unknown): void {
+    const execution = this.execution(call);
+    if (execution.interest !== 0) {
+      const judged = judge(this, call, undefined, true, value);
+      this.close(call, execution, execution.rescued && judged.verdict !== 'failure' ? 'fallback' : judged.verdict, undefined, judged);
+    }
+    this.pass(call, value);
+  }
+
+  override fail(call: Call, error: unknown): void {
+    const execution = this.execution(call);
+    if (execution.interest !== 0) {
+      const judged = judge(this, call, undefined, false, error);
+      this.close(call, execution, judged.verdict, error, judged);
+    }
+    this.raise(call, error);
+  }
+
+  override drop(call: Call, why: DropReason): void {
+    const execution = this.execution(call);
+    if (execution.interest === 0) return;
+    const failed = why === 'timed_out';
+    this.close(call, execution, failed ? 'failure' : 'cancelled', failed ? TIMED_OUT : undefined, undefined);
+  }
+
+  private close(call: Call, execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
+    const durationMs = this.clock.now() - (call.memo[this.slot] as number);
+    const tokens = execution.attemptTokens;
+    execution.attemptTokens = undefined;
+    this.scope.pipeline.observers.end('attempt', tokens, end(execution, outcome, error, judged, durationMs, execution.attemptCalled), execution);
+  }
+}
+
+/** Stands for the outer timeout's error, which the stages inside never see. */
+const TIMED_OUT = Object.freeze({ code: 'timeout', name: 'TimeoutError', message: 'timed out' });
+
+function end(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined, durationMs: number, called: boolean): SpanEnd {
+  const attempts = execution.attempt || (execution.called ? 1 : 0);
+  return { outcome, error, errorType: judged?.errorType, durationMs, attempts, rejected: !called };
+}

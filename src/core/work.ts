@@ -1,0 +1,164 @@
+import type { AsyncResource } from 'node:async_hooks';
+import type { Call } from './call.ts';
+import { capture } from './context.ts';
+import { isTimeoutError } from './errors.ts';
+import type { Stage } from './policy.ts';
+
+/** What the user's function sees of its call. The members are getters: destructure or pass the object, `{ ...call }` does not carry `signal`. */
+export interface CallContext {
+  /** Aborted on timeout, on cancellation and when another attempt won, with the error or reason as `signal.reason`; never by us after a success. */
+  readonly signal: AbortSignal;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  /** Milliseconds until the nearest deadline or timeout around this call, else `Infinity`; may be negative. */
+  readonly remainingMs: number;
+  /** Name of the pipeline. */
+  readonly pipeline: string;
+  /** The partition the call is in. */
+  readonly key: string | undefined;
+}
+
+/**
+ * One run of user code for a call (the function, a fallback, an `around`): what that code sees, the fence for its late
+ * answer, and the orphan when it was abandoned, in one object.
+ */
+export class Work implements CallContext {
+  readonly call: Call;
+  /** The stage that started it and hears how it ended. */
+  readonly stage: Stage;
+  /** Counts the user functions started for a call; 0 before it starts. */
+  serial = 0;
+  readonly attempt: number;
+  private over = false;
+  private aborted = false;
+  private reason: unknown = undefined;
+  private by: Stage | null = null;
+  private controller: AbortController | null = null;
+  private context: AsyncResource | null = null;
+  private waiting: (() => void)[] | null = null;
+
+  constructor(call: Call, stage: Stage, attempt: number) {
+    this.call = call;
+    this.stage = stage;
+    this.attempt = attempt;
+  }
+
+  get signal(): AbortSignal {
+    if (this.controller === null) {
+      this.controller = new AbortController();
+      // The abort may come from a shared timer, and its listeners are this caller's code.
+      this.context = capture();
+      if (this.aborted) this.controller.abort(this.reason);
+    }
+    return this.controller.signal;
+  }
+
+  get remainingMs(): number {
+    const { call, stage } = this;
+    const due = call.due(stage.index);
+    return due === Number.POSITIVE_INFINITY ? due : due - stage.scope.clock.now();
+  }
+
+  get pipeline(): string {
+    return this.stage.scope.pipeline.name;
+  }
+
+  get key(): string | undefined {
+    return this.call.options.key;
+  }
+
+  /** Tells the user's code to stop, without giving it up. */
+  abort(reason: unknown): void {
+    if (this.aborted || this.over) return;
+    this.aborted = true;
+    this.reason = reason;
+    const controller = this.controller;
+    if (controller !== null) this.context!.runInAsyncScope(() => controller.abort(reason));
+  }
+
+  /** Nobody waits for it any more; `by` is the stage that gave it up, `null` the caller. */
+  abandon(reason: unknown, by: Stage | null): void {
+    this.by = by;
+    const root = this.call.root;
+    (root.orphans ??= []).push(this);
+    this.abort(reason);
+  }
+
+  /** Whether `call`, or a fork of it, started this. */
+  belongsTo(call: Call): boolean {
+    for (let own: Call | null = this.call; own !== null; own = own.parent) if (own === call) return true;
+    return false;
+  }
+
+  /** Runs `then` when it has really ended. */
+  whenOver(then: () => void): void {
+    (this.waiting ??= []).push(then);
+  }
+
+  /** Starts `body` and brings its end to the stage, in the caller's own async context; `token` is what telemetry made for it. */
+  start(body: (work: Work) => unknown, token: unknown): void {
+    const { call } = this;
+    this.serial = ++call.root.started;
+    call.work = this;
+    let answer: unknown;
+    try {
+      answer = token === undefined ? body(this) : this.stage.scope.within(token, () => body(this));
+      if (isThenable(answer)) return this.follow(answer);
+    } catch (error) {
+      this.failed(error);
+      return;
+    }
+    this.succeeded(answer);
+  }
+
+  private follow(answer: PromiseLike<unknown>): void {
+    const { call } = this;
+    const root = call.root;
+    // A foreign thenable may answer twice, or throw: a native promise in between makes an honest one of it.
+    const promise = answer.constructor === Promise ? (answer as Promise<unknown>) : Promise.resolve(answer);
+    const chained = promise.then(
+      (value) => root.chain(() => call.guarded(() => this.succeeded(value))),
+      (error) => root.chain(() => call.guarded(() => this.failed(error))),
+    );
+    root.open();
+    chained.then(root.resolve!, root.reject!);
+  }
+
+  private succeeded(value: unknown): void {
+    this.over = true;
+    const { call, stage } = this;
+    if (call.work !== this) return this.late(true, value);
+    call.work = null;
+    stage.returned(call, value, this);
+  }
+
+  private failed(error: unknown): void {
+    this.over = true;
+    const { call, stage } = this;
+    if (call.work !== this) return this.late(false, error);
+    call.work = null;
+    stage.threw(call, error, this);
+  }
+
+  /** The answer of abandoned work: it moves nothing but what was held for it. */
+  private late(ok: boolean, result: unknown): void {
+    const { call, stage, by, reason } = this;
+    const orphans = call.root.orphans;
+    const at = orphans?.indexOf(this) ?? -1;
+    if (at >= 0) orphans!.splice(at, 1);
+    const scope = stage.scope;
+    if (by !== null) by.late();
+    else scope.pipeline.cells.late++;
+    const policy = by?.label ?? scope.pipeline.name;
+    if (stage.heardBy(call)) stage.tell(call, ok ? { type: 'late', policy, value: result } : { type: 'late', policy, error: result });
+    if (ok) call.discard(result);
+    // The function's own abort error belongs to the timeout that asked for it, unless it came too late to matter.
+    else if (isTimeoutError(reason) && reason !== result && reason.cause === undefined && Object.isExtensible(reason))
+      Object.defineProperty(reason, 'cause', { value: result, configurable: true, writable: true });
+    for (const then of this.waiting ?? []) then();
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (typeof value === 'object' || typeof value === 'function') && value !== null && typeof (value as PromiseLike<unknown>).then === 'function';
+}

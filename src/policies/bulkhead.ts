@@ -1,0 +1,217 @@
+import { Slots, type Ticket } from '../algorithms/slots.ts';
+import type { Call } from '../core/call.ts';
+import { deadlineExceeded } from '../core/deadline.ts';
+import { Deadline, DeadlineList } from '../core/deadlines.ts';
+import { BulkheadFullError, withoutStack } from '../core/errors.ts';
+import { check, either, flag, isPlain, needed, number, policyName, shape } from '../core/options.ts';
+import { oneClock } from '../core/one-clock.ts';
+import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
+import { afterWork, park } from '../core/sleep.ts';
+import { systemClock, type Timer } from '../ports/clock.ts';
+
+/** Options of {@link bulkhead}. */
+export interface BulkheadOptions {
+  /** Calls admitted at a time. */
+  readonly limit: number;
+  /** Calls that may wait for a slot. @default 0 */
+  readonly queue?: number | undefined;
+  /** Milliseconds a call may wait. @default 1_000 */
+  readonly maxWaitMs?: number | undefined;
+  /** Keep the slot of an abandoned call until its work has ended, but at most `maxMs` milliseconds. @default { maxMs: 60_000 } */
+  readonly holdUntilSettled?: { readonly maxMs: number } | boolean | undefined;
+  /** @default `pipeline/bulkhead` */
+  readonly name?: string | undefined;
+}
+
+/** A bulkhead, with its numbers. */
+export interface Bulkhead extends Policy {
+  /** Slots taken now. */
+  readonly active: number;
+  /** Calls waiting now. */
+  readonly queued: number;
+  /** Slots held by work that was abandoned and still runs; part of `active`. */
+  readonly held: number;
+  /** Changes the limit; more slots start waiting calls at once, fewer take effect as calls end. */
+  resize(limit: number): void;
+}
+
+const limitRule = number(1, undefined, { whole: true, infinite: true });
+const rules = {
+  limit: needed(limitRule),
+  queue: number(0, undefined, { whole: true, infinite: true }),
+  maxWaitMs: number(0, undefined, { above: true, infinite: true }),
+  holdUntilSettled: either(flag, shape('{ maxMs }', (value) => isPlain(value) && number(0, undefined, { infinite: true })(value.maxMs) === undefined)),
+  name: policyName,
+};
+
+/**
+ * Admits at most `limit` calls at a time and lets at most `queue` wait, first come first served. A slot is held until the
+ * work has really ended, also when the caller has long been told that it timed out: the other side is still busy with it.
+ * Throws a `RangeError` or `TypeError` for bad options.
+ */
+export function bulkhead(options: BulkheadOptions): Bulkhead {
+  check('bulkhead', options, rules);
+  const { limit, queue = 0, maxWaitMs = 1_000, holdUntilSettled = { maxMs: 60_000 }, name } = options;
+  const holdMs = holdUntilSettled === false ? 0 : holdUntilSettled === true ? Number.POSITIVE_INFINITY : holdUntilSettled.maxMs;
+  const slots = new Slots(limit, queue);
+  const counts: Counts = { full: 0, expired: 0, leaked: 0 };
+  const home = oneClock('a bulkhead', systemClock);
+  return {
+    kind: 'bulkhead',
+    name,
+    limits: true,
+    stage(host) {
+      home.adopt(host);
+      return new BulkheadStage(slots, counts, maxWaitMs, holdMs, host);
+    },
+    get active() {
+      return slots.active;
+    },
+    get queued() {
+      return slots.queued;
+    },
+    get held() {
+      return slots.held;
+    },
+    resize(limit) {
+      check('bulkhead', { limit }, { limit: limitRule });
+      slots.resize(limit);
+    },
+    snapshot: () => ({
+      kind: 'bulkhead',
+      active: slots.active,
+      limit: slots.limit,
+      queued: slots.queued,
+      queueLimit: slots.queueLimit,
+      held: slots.held,
+      leaked: counts.leaked,
+      rejections: { bulkhead_full: counts.full, queue_timeout: counts.expired },
+    }),
+  };
+}
+
+interface Counts {
+  full: number;
+  expired: number;
+  leaked: number;
+}
+
+/** What a call that holds a slot keeps, in place of its place in the queue. */
+const SEATED = true;
+
+/** A place in the queue, and when the wait is too long. */
+interface Waiting {
+  readonly ticket: Ticket;
+  readonly deadline: Deadline | undefined;
+}
+
+class BulkheadStage extends Stage {
+  /** The seat or the wait, and how many user functions had been started when the seat was taken. */
+  override readonly slots = 2;
+  private readonly pool: Slots;
+  private readonly counts: Counts;
+  private readonly maxWaitMs: number;
+  private readonly holdMs: number;
+  private readonly host: Host;
+  private readonly list: DeadlineList | undefined;
+
+  constructor(pool: Slots, counts: Counts, maxWaitMs: number, holdMs: number, host: Host) {
+    super();
+    this.pool = pool;
+    this.counts = counts;
+    this.maxWaitMs = maxWaitMs;
+    this.holdMs = holdMs;
+    this.host = host;
+    this.list = maxWaitMs === Number.POSITIVE_INFINITY ? undefined : new DeadlineList(host.clock, maxWaitMs);
+  }
+
+  override enter(call: Call): void {
+    if (this.pool.take()) this.seat(call);
+    else this.queue(call);
+  }
+
+  private seat(call: Call): void {
+    call.memo[this.slot] = SEATED;
+    call.memo[this.slot + 1] = call.root.started;
+    this.proceed(call);
+  }
+
+  private queue(call: Call): void {
+    const { pool, list } = this;
+    if (!pool.hasPlace) {
+      this.counts.full++;
+      return this.reject(call, 'bulkhead_full');
+    }
+    const now = this.host.clock.now();
+    const left = call.root.deadline - now;
+    if (left <= 0) return this.raise(call, deadlineExceeded(this, call, left));
+    const ticket = pool.wait(park(call, this), now)!;
+    const deadline = list === undefined ? undefined : new Deadline(() => pool.expire(ticket), call, this.maxWaitMs, null);
+    if (deadline !== undefined) list!.add(deadline);
+    call.memo[this.slot] = { ticket, deadline } satisfies Waiting;
+  }
+
+  override resume(call: Call): void {
+    const { ticket, deadline } = call.memo[this.slot] as Waiting;
+    if (ticket.state === 'expired') {
+      this.counts.expired++;
+      return this.reject(call, 'queue_timeout');
+    }
+    if (deadline !== undefined) this.list!.remove(deadline);
+    const waitedMs = this.host.clock.now() - ticket.since;
+    if (this.execution(call).interest !== 0) this.tell(call, { type: 'dequeued', policy: this.label, waitedMs });
+    this.seat(call);
+  }
+
+  private reject(call: Call, reason: 'bulkhead_full' | 'queue_timeout'): void {
+    const { limit, queueLimit } = this.pool;
+    if (this.heardBy(call)) this.tell(call, { type: 'rejected', policy: this.label, reason });
+    this.raise(call, withoutStack(this.host.stackTraces, () => new BulkheadFullError(reason, limit, queueLimit, this.origin(call))));
+  }
+
+  override succeed(call: Call, value: unknown): void {
+    this.leave(call);
+    this.pass(call, value);
+  }
+
+  override fail(call: Call, error: unknown): void {
+    this.leave(call);
+    this.raise(call, error);
+  }
+
+  override drop(call: Call, _why: DropReason): void {
+    const kept = call.memo[this.slot] as Waiting | typeof SEATED;
+    if (kept === SEATED) return this.leave(call);
+    if (kept.deadline !== undefined) this.list!.remove(kept.deadline);
+    this.pool.withdraw(kept.ticket);
+  }
+
+  private leave(call: Call): void {
+    if (call.root.orphans === null || this.holdMs === 0) this.pool.release();
+    else this.hold(call, call.memo[this.slot + 1] as number);
+  }
+
+  /** The slot stays taken until every work below it has ended, or for `holdMs`: one hung function must not eat it for ever. */
+  private hold(call: Call, since: number): void {
+    const { pool, counts } = this;
+    let timer: Timer | undefined;
+    let over = false;
+    const free = () => {
+      if (over) return;
+      over = true;
+      if (timer !== undefined) pool.held--;
+      timer?.cancel();
+      pool.release();
+    };
+    afterWork(call, since, free);
+    if (over) return;
+    pool.held++;
+    timer = this.host.clock.after(this.holdMs, () => {
+      counts.leaked++;
+      if (this.heardBy(call)) this.tell(call, { type: 'leaked', policy: this.label });
+      free();
+    });
+    // The call has long been answered; only its slot waits.
+    timer.unref();
+  }
+}

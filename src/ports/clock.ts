@@ -1,0 +1,143 @@
+/**
+ * Time, as the library sees it: a monotonic reading and a callback later. Wall-clock jumps change nothing, and a test
+ * hands in `virtualClock()` instead of replacing globals.
+ */
+
+/** One pending callback of a {@link Clock}. */
+export interface Timer {
+  /** Forgets the callback; harmless when it has run already. */
+  cancel(): void;
+  /** Lets the timer keep the process alive until it is due, which is how it starts. */
+  ref(): void;
+  /** Lets the process exit although the timer is pending. */
+  unref(): void;
+}
+
+/** Monotonic milliseconds. */
+export interface Clock {
+  /** Milliseconds since some fixed moment in the past; fractions are meaningful, the origin is not. */
+  now(): number;
+  /**
+   * Calls `fn` once, `ms` milliseconds from now and never earlier by this clock's own `now()`. Any length works,
+   * `Infinity` never fires and holds nothing, negative and `NaN` are 0. An error thrown by `fn` is the owner's to catch.
+   */
+  after(ms: number, fn: () => void): Timer;
+  /** A reading in milliseconds that may be a few of them old, for windows; a clock without it is asked `now()`. */
+  coarse?(): number;
+}
+
+/** The longest delay `setTimeout` holds, in milliseconds; beyond it Node fires after 1 ms. */
+const longestTimeout = 2 ** 31 - 1;
+
+/** How long a coarse reading is good for, in milliseconds. */
+const coarseMs = 5;
+
+/**
+ * How many reads one coarse reading serves at most. Promise chains that never reach the event loop starve the timer
+ * that ends the reading, and so does a test runner that took the timers away.
+ */
+const coarseReads = 64;
+
+let coarseReading = 0;
+let coarseLeft = 0;
+let coarseArmed = false;
+
+/** The host's clock: `performance.now()` and `setTimeout`. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+
+  after(ms, fn) {
+    if (ms === Infinity) return never;
+    const timer = new SystemTimer(performance.now() + (ms > 0 ? ms : 0), fn);
+    timer.arm();
+    return timer;
+  },
+
+  coarse() {
+    if (coarseLeft > 0) {
+      coarseLeft--;
+      return coarseReading;
+    }
+    coarseLeft = coarseReads - 1;
+    // Armed by activity and never by itself, so that an idle process has no timer of ours.
+    if (!coarseArmed) {
+      coarseArmed = true;
+      unref(setTimeout(endCoarse, coarseMs));
+    }
+    return (coarseReading = performance.now());
+  },
+};
+
+function endCoarse(): void {
+  coarseLeft = 0;
+  coarseArmed = false;
+}
+
+type Handle = ReturnType<typeof setTimeout>;
+
+class SystemTimer implements Timer {
+  private readonly due: number;
+  private readonly fn: () => void;
+  private handle: Handle | undefined;
+  private held: boolean;
+
+  constructor(due: number, fn: () => void) {
+    this.due = due;
+    this.fn = fn;
+    this.handle = undefined;
+    this.held = true;
+  }
+
+  arm(): void {
+    const left = Math.ceil(this.due - performance.now());
+    this.handle = setTimeout(fire, left < longestTimeout ? left : longestTimeout, this);
+    if (!this.held) unref(this.handle);
+  }
+
+  /** Node counts from the time its loop last looked, so it may fire early, and long delays come in pieces. */
+  elapsed(): void {
+    if (performance.now() < this.due) return this.arm();
+    this.handle = undefined;
+    this.fn();
+  }
+
+  cancel(): void {
+    if (this.handle === undefined) return;
+    clearTimeout(this.handle);
+    this.handle = undefined;
+  }
+
+  ref(): void {
+    this.held = true;
+    if (this.handle !== undefined) hostTimer(this.handle).ref?.();
+  }
+
+  unref(): void {
+    this.held = false;
+    if (this.handle !== undefined) unref(this.handle);
+  }
+}
+
+function fire(timer: SystemTimer): void {
+  timer.elapsed();
+}
+
+function unref(handle: Handle): void {
+  hostTimer(handle).unref?.();
+}
+
+/** Outside Node a timer is a number, which holds nobody. */
+function hostTimer(handle: Handle): { ref?(): void; unref?(): void } {
+  return handle;
+}
+
+const never: Timer = { cancel() {}, ref() {}, unref() {} };
+
+/**
+ * Runs `fn` in the next macrotask of the host: what is in the sockets by then has been delivered first. It holds the
+ * process for that one turn, because an unref'd immediate is silently lost when nothing else is pending.
+ */
+export function soon(fn: () => void): void {
+  if (typeof setImmediate === 'function') setImmediate(fn);
+  else setTimeout(fn, 0);
+}

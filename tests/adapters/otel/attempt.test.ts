@@ -1,0 +1,43 @@
+import * as otel from '@opentelemetry/api';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { getAttempt, resendCountProcessor } from '../../../src/adapters/otel/index.ts';
+import { fakePipeline } from './fake.ts';
+import { listenToDiag, register, tracesSdk, unregister } from './sdk.ts';
+
+let diag: string[];
+
+beforeEach(() => {
+  diag = listenToDiag();
+});
+
+afterEach(() => {
+  unregister();
+  expect(diag).toEqual([]);
+});
+
+test('repeated HTTP client spans carry http.request.resend_count, nothing else does', async () => {
+  const sdk = tracesSdk({ processors: [resendCountProcessor()] });
+  register({ tracerProvider: sdk.provider });
+  const p = fakePipeline({ repeats: true });
+  p.observer.interest();
+  const execution = p.observer.start('execution', p.call(), undefined);
+  const app = otel.trace.getTracer('http');
+  for (const attempt of [1, 2, 3]) {
+    const token = p.observer.start('attempt', p.call({ attempt, attemptKind: attempt === 1 ? 'initial' : 'retry' }), execution);
+    p.observer.within(token, () => {
+      app.startSpan(`client ${attempt}`, { kind: otel.SpanKind.CLIENT }).end();
+      app.startSpan(`db ${attempt}`, { kind: otel.SpanKind.CLIENT, attributes: { 'db.system.name': 'redis' } }).end();
+      app.startSpan(`inner ${attempt}`).end();
+    });
+    const fallback = p.observer.start('fallback', p.call({ attempt }), execution);
+    p.observer.within(fallback, () => app.startSpan(`fallback client ${attempt}`, { kind: otel.SpanKind.CLIENT }).end());
+  }
+  const counts = sdk.spans().map(({ name, attributes }) => [name, attributes['http.request.resend_count']]);
+  expect(counts.filter(([, count]) => count !== undefined)).toEqual([['client 2', 1], ['client 3', 2]]);
+  await sdk.provider.forceFlush();
+  await sdk.provider.shutdown();
+});
+
+test('outside of a pipeline there is no attempt', () => {
+  expect(getAttempt(otel.ROOT_CONTEXT)).toBeUndefined();
+});

@@ -1,0 +1,111 @@
+import { createRequire } from 'node:module';
+import * as otel from '@opentelemetry/api';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ended, fakePipeline, timeout } from './fake.ts';
+import { listenToDiag, logsSdk, metricsSdk, register, tracesSdk, unregister, valueOf } from './sdk.ts';
+
+let diag: string[];
+
+beforeEach(() => {
+  unregister();
+  diag = listenToDiag();
+});
+
+afterEach(() => {
+  unregister();
+  expect(diag).toEqual([]);
+});
+
+function call(p: ReturnType<typeof fakePipeline>): void {
+  if (p.observer.interest() === 0) return;
+  const token = p.observer.start('execution', p.call(), undefined);
+  p.observer.end('execution', token, ended('success'), p.call());
+}
+
+test('without an SDK there is no interest, and no provider is asked for anything', () => {
+  const p = fakePipeline();
+  expect(p.observer.interest()).toBe(0);
+  expect(fakePipeline({ telemetry: { tracerProvider: otel.trace.getTracerProvider() } }).observer.interest()).toBe(0);
+  expect(p.observer.start('execution', p.call(), undefined)).toBeUndefined();
+  expect(p.observer.within(undefined, () => 7)).toBe(7);
+});
+
+test('traces and metrics are bound each on its own, whenever they come, go and come again', async () => {
+  const p = fakePipeline({ policies: [timeout('bound')] });
+  const rounds = [];
+  for (let round = 0; round < 3; round++) {
+    const [traces, metrics] = [tracesSdk(), metricsSdk()];
+    register({ meterProvider: metrics.provider });
+    expect(p.observer.interest()).toBe(1);
+    call(p);
+    otel.trace.setGlobalTracerProvider(traces.provider);
+    expect(p.observer.interest()).toBe(2);
+    call(p);
+    rounds.push({ traces, metrics });
+    unregister();
+    diag = listenToDiag();
+    expect(p.observer.interest()).toBe(0);
+    call(p);
+  }
+  for (const { traces, metrics } of rounds) {
+    expect(traces.spans()).toHaveLength(1);
+    expect(valueOf(await metrics.collect(), 'seaworthy.pipeline.duration', { 'seaworthy.pipeline.name': p.name })).toBe(2);
+  }
+});
+
+test('an SDK registered through the other copy of the API is found, now and after it was replaced', () => {
+  const cjs = createRequire(import.meta.url)('@opentelemetry/api') as typeof otel;
+  expect(cjs.trace).not.toBe(otel.trace);
+  const p = fakePipeline();
+  for (let round = 0; round < 2; round++) {
+    const traces = tracesSdk();
+    expect(p.observer.interest()).toBe(0);
+    cjs.trace.setGlobalTracerProvider(traces.provider);
+    call(p);
+    expect(traces.spans()).toHaveLength(1);
+    cjs.trace.disable();
+  }
+});
+
+test('a provider that throws is a fault of telemetry and not of the call', () => {
+  const broken = { getTracer: () => { throw new Error('mine'); } };
+  const p = fakePipeline({ telemetry: { tracerProvider: broken, metrics: false } });
+  expect(p.observer.interest()).toBe(0);
+  expect(p.observer.interest()).toBe(0);
+  expect(diag.splice(0)).toEqual([expect.stringContaining('telemetry failed in a provider')]);
+});
+
+test('a state change is logged in the trace of the call that caused it', () => {
+  const [traces, logs] = [tracesSdk(), logsSdk()];
+  register({ tracerProvider: traces.provider, loggerProvider: logs.provider });
+  const p = fakePipeline();
+  p.observer.interest();
+  const token = p.observer.start('execution', p.call(), undefined);
+  const change = { type: 'circuit_state', policy: 'cb', key: 'secret', at: 1 } as const;
+  const error = Object.assign(new Error('x'), { code: 'ECONNREFUSED' });
+  p.observer.event({ ...change, state: 'open', previous: 'closed', failureRatio: 0.5, error }, p.call(), token);
+  p.observer.event({ ...change, state: 'half_open', previous: 'open', failureRatio: undefined }, p.call(), undefined);
+  p.observer.end('execution', token, ended('success'), p.call());
+  const [open, halfOpen] = logs.records();
+  expect(open).toMatchObject({
+    eventName: 'seaworthy.circuit_breaker.state_change',
+    severityNumber: otel.SeverityNumber.WARN,
+    severityText: 'WARN',
+    attributes: {
+      'seaworthy.policy.name': 'cb',
+      'seaworthy.circuit_breaker.state': 'open',
+      'seaworthy.circuit_breaker.previous_state': 'closed',
+      'seaworthy.circuit_breaker.failure_ratio': 0.5,
+      'error.type': 'ECONNREFUSED',
+    },
+    spanContext: traces.spans()[0]?.spanContext(),
+    instrumentationScope: { name: 'seaworthy', version: '0.1.0' },
+  });
+  expect(JSON.stringify(open?.attributes)).not.toContain('secret');
+  expect(halfOpen).toMatchObject({ severityNumber: otel.SeverityNumber.INFO, attributes: { 'seaworthy.circuit_breaker.state': 'half_open' } });
+  expect(halfOpen?.attributes).not.toHaveProperty('seaworthy.circuit_breaker.failure_ratio');
+
+  const quiet = fakePipeline({ telemetry: { logs: false } });
+  quiet.observer.event({ ...change, state: 'open', previous: 'closed', failureRatio: 1 }, quiet.call(), undefined);
+  expect(logs.records()).toHaveLength(2);
+});

@@ -1,0 +1,137 @@
+import { describe, expect, it } from 'vitest';
+import { KeyedStates } from '../../src/algorithms/idle-keys.ts';
+
+interface State {
+  readonly key: string;
+  busy: boolean;
+}
+const states = (over: { max?: number; idleMs?: number } = {}) =>
+  new KeyedStates<State>({
+    max: 3,
+    idleMs: 1000,
+    make: (key) => ({ key, busy: false }),
+    evictable: (state) => !state.busy,
+    ...over,
+  });
+const keys = (map: KeyedStates<State>) =>
+  [...map]
+    .map(([key]) => key)
+    .sort()
+    .join('');
+
+describe('KeyedStates', () => {
+  it('makes a state once per key', () => {
+    const map = states();
+    const a = map.get('a', 0);
+    expect(map.get('a', 1)).toBe(a);
+    expect(map.peek('a')).toBe(a);
+    expect(map.peek('b')).toBeUndefined();
+    expect(map.size).toBe(1);
+  });
+
+  it('forgets the longest unused one to make room', () => {
+    const map = states();
+    for (const key of 'abc') map.get(key, 0);
+    map.get('a', 1);
+    map.peek('b');
+    map.get('d', 2);
+    expect(keys(map)).toBe('acd');
+  });
+
+  it('spares the busy ones while there is another', () => {
+    const map = states();
+    for (const key of 'abc') map.get(key, 0).busy = key !== 'c';
+    map.get('d', 1);
+    expect(keys(map)).toBe('abd');
+    map.get('e', 2);
+    expect(keys(map)).toBe('abe');
+  });
+
+  it('finds one that has become idle since it was set aside', () => {
+    const map = states();
+    for (const key of 'abc') map.get(key, 0).busy = key !== 'c';
+    map.get('d', 10).busy = true;
+    map.peek('b')!.busy = false;
+    map.get('e', 20);
+    expect(keys(map)).toBe('ade');
+  });
+
+  it('stays bounded when all are busy: the longest unused one goes', () => {
+    const map = states();
+    for (const [at, key] of [...'abcdefgh'].entries()) map.get(key, at * 100).busy = true;
+    expect(keys(map)).toBe('fgh');
+    expect(map.size).toBe(3);
+  });
+
+  it('forgets the idle by and by, and never the busy', () => {
+    const map = states({ max: 100 });
+    for (const key of 'abcdef') map.get(key, 0);
+    map.peek('a')!.busy = true;
+    for (let at = 1000; at < 1010; at++) map.get('x', at);
+    expect(keys(map)).toBe('ax');
+    map.peek('a')!.busy = false;
+    map.get('y', 2010);
+    expect(keys(map)).toBe('y');
+  });
+
+  it('forgets one that stands behind another which stays busy', () => {
+    const map = states({ max: 100 });
+    for (const key of 'ab') map.get(key, 0).busy = true;
+    map.get('x', 1000);
+    map.get('x', 1001);
+    map.peek('b')!.busy = false;
+    map.get('y', 2500);
+    map.get('z', 2501);
+    expect(map.peek('a')).toBeDefined();
+    expect(map.peek('b')).toBeUndefined();
+  });
+
+  it('does not forget what is in use', () => {
+    const map = states({ max: 100 });
+    for (let at = 0; at < 10_000; at += 500) for (const key of 'abc') map.get(key, at);
+    expect(keys(map)).toBe('abc');
+  });
+
+  it('forgets a key when told to', () => {
+    const map = states();
+    map.get('a', 0);
+    expect(map.delete('a')).toBe(true);
+    expect(map.delete('a')).toBe(false);
+    map.get('a', 0);
+    expect(map.size).toBe(1);
+  });
+
+  it('survives a factory that throws, and one that asks for the same key', () => {
+    let fault = true;
+    const map: KeyedStates<State> = new KeyedStates({
+      max: 2,
+      idleMs: 1000,
+      evictable: () => true,
+      make: (key) => {
+        if (fault) throw new Error('boom');
+        if (key === 'outer' && map.peek('outer') === undefined && map.size === 0) {
+          map.get('inner', 0);
+          return map.get('outer', 0);
+        }
+        return { key, busy: false };
+      },
+    });
+    expect(() => map.get('a', 0)).toThrow('boom');
+    expect(map.size).toBe(0);
+    fault = false;
+    expect(map.get('outer', 0)).toBe(map.get('outer', 0));
+    expect(map.size).toBe(2);
+  });
+
+  it.each([false, true])('costs the same for a million keys as for a thousand (all busy: %s)', (busy) => {
+    const map = states({ max: 1000 });
+    const begun = performance.now();
+    for (let n = 0; n < 1_000_000; n++) {
+      const state = map.get(`k${n}`, n / 1000);
+      state.busy = busy;
+    }
+    expect(map.size).toBe(1000);
+    // A search through a thousand busy ones for each of them would take ten seconds.
+    expect(performance.now() - begun).toBeLessThan(3000);
+  });
+});

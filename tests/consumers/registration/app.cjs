@@ -1,0 +1,6 @@
+const { story } = require('./story.mjs');
+
+story(
+  () => require('seaworthy'),
+  () => require('./register.cjs').register(),
+);
