@@ -31,7 +31,9 @@ export type { CallContext } from './core/work.ts';
 export { type Bulkhead, type BulkheadOptions, bulkhead } from './policies/bulkhead.ts';
 export { type CircuitBreaker, type CircuitBreakerOptions, type CircuitControl, circuitBreaker } from './policies/circuit-breaker.ts';
 export { type FallbackOptions, fallback } from './policies/fallback.ts';
-export { type RetryInfo, type RetryOptions, retry, retryBudget, type SharedRetryBudget } from './policies/retry.ts';
+export { type RetryOptions, retry } from './policies/retry.ts';
+export type { RetryInfo } from './core/retry-info.ts';
+export { retryBudget, type SharedRetryBudget } from './core/shared-budget.ts';
 export { type TimeoutOptions, timeout } from './policies/timeout.ts';
 // ports
 export type { Clock, Timer } from './ports/clock.ts';

@@ -1,28 +1,12 @@
-import type { IBackoff, IBackoffFactory, IBreaker } from 'cockatiel';
-import { breakerTrip, Circuit, type CircuitRules, type CircuitSnapshot, consecutiveTrip, ratioTrip, type Settlement, type Transition, type Trip } from './circuit.ts';
-import { checkSnapshot } from './circuit-state.ts';
+import { Circuit, type CircuitSnapshot, type Settlement, type Transition } from './circuit.ts';
+import { type CircuitOptions, circuitRules } from './circuit-options.ts';
+import { type CircuitSnapshots, checkSnapshot } from './circuit-state.ts';
 import { KeyedStates } from './idle-keys.ts';
-import { countWindow, timeWindow } from './rolling-window.ts';
 
-/** What the numbers of a breaker are made from; the circuit breaker policy's options say what each means. */
-export interface BookOptions {
-  readonly failureRatio?: number | undefined;
-  readonly minimumCalls?: number | undefined;
-  readonly windowMs?: number | undefined;
-  readonly windowCalls?: number | undefined;
-  readonly consecutiveFailures?: number | undefined;
-  readonly slowMs?: number | undefined;
-  readonly slowRatio?: number | undefined;
-  readonly breaker?: IBreaker | undefined;
-  readonly breakMs?: number | IBackoffFactory<any> | undefined;
-  readonly halfOpenCalls?: number | undefined;
-  readonly halfOpenMs?: number | undefined;
+/** The numbers of each circuit, and where they begin. */
+export interface BookOptions extends CircuitOptions {
+  /** What `toJSON()` gave in an earlier life. */
   readonly initialState?: CircuitSnapshots | undefined;
-}
-
-/** The snapshot of the circuit without a key, with those of the keys that are not closed. */
-export interface CircuitSnapshots extends CircuitSnapshot {
-  readonly keys?: Readonly<Record<string, CircuitSnapshot>>;
 }
 
 /** A circuit's own state, or a hold by hand. */
@@ -41,17 +25,39 @@ export interface CircuitRecord {
   news: Transition[];
 }
 
-/** Turned away. */
-export const NO = -1;
+/** Why a call was not let in. */
+export interface Refusal {
+  readonly reason: 'circuit_open' | 'circuit_isolated';
+  /** Milliseconds until asking again makes sense. */
+  readonly retryAfterMs: number;
+}
+
 /** Let through without asking the circuit. */
 const UNASKED = -2;
 
-/** Checks what a user kept from an earlier life; throws a `TypeError` that says what is wrong. */
-export function checkSnapshots(value: unknown): CircuitSnapshots {
+/** A call that was let in. */
+export class Admission {
+  readonly record: CircuitRecord;
+  readonly permit: number;
+  /** How many user functions its call had started before. */
+  readonly before: number;
+  /** When the first one inside was started; undefined where nobody measures it. */
+  startedAt: number | undefined = undefined;
+
+  constructor(record: CircuitRecord, permit: number, before: number) {
+    this.record = record;
+    this.permit = permit;
+    this.before = before;
+  }
+}
+
+/** Takes over what a user kept from an earlier life; throws a `TypeError` that says what is wrong. */
+function checkSnapshots(value: unknown): CircuitSnapshots {
   const main = checkSnapshot(value);
   const { keys } = value as { keys?: unknown };
   if (keys === undefined) return main;
-  if (typeof keys !== 'object' || keys === null) throw new TypeError('Cannot restore a circuit: "keys" must be an object');
+  if (typeof keys !== 'object' || keys === null)
+    throw new TypeError('Cannot restore a circuit: "keys" must be an object');
   return { ...main, keys: Object.fromEntries(Object.entries(keys).map(([key, own]) => [key, checkSnapshot(own)])) };
 }
 
@@ -62,29 +68,55 @@ export function checkSnapshots(value: unknown): CircuitSnapshots {
 export class CircuitBook {
   readonly main: CircuitRecord;
   private readonly options: BookOptions;
+  private readonly kept: CircuitSnapshots | undefined;
   private readonly keyed: KeyedStates<CircuitRecord>;
   private readonly now: () => number;
   private readonly holds = { isolated: 0, disabled: 0 };
-  private readonly transitions: Record<HeldState, number> = { closed: 0, open: 0, half_open: 0, isolated: 0, disabled: 0 };
+  private readonly transitions: Record<HeldState, number> = {
+    closed: 0,
+    open: 0,
+    half_open: 0,
+    isolated: 0,
+    disabled: 0,
+  };
   private readonly executions = { success: 0, failure: 0, ignored: 0, rejected: 0 };
   private readonly rejections = { circuit_open: 0, circuit_isolated: 0 };
 
   constructor(options: BookOptions, keys: { readonly max: number; readonly idleMs: number }, now: () => number) {
     this.options = options;
     this.now = now;
-    this.main = this.make(undefined, options.initialState);
-    const evictable = (record: CircuitRecord) => record.circuit.idle && record.inFlight === 0 && record.isolated + record.disabled === 0 && record.news.length === 0;
-    this.keyed = new KeyedStates({ ...keys, make: (key) => this.make(key, options.initialState?.keys?.[key]), evictable });
+    this.kept = options.initialState === undefined ? undefined : checkSnapshots(options.initialState);
+    this.main = this.make(undefined);
+    const evictable = (record: CircuitRecord) =>
+      record.circuit.idle &&
+      record.inFlight === 0 &&
+      record.isolated + record.disabled === 0 &&
+      record.news.length === 0;
+    this.keyed = new KeyedStates({
+      ...keys,
+      make: (key) => this.make(key),
+      evictable,
+    });
+    this.restore();
   }
 
-  private make(key: string | undefined, snapshot: CircuitSnapshot | undefined): CircuitRecord {
-    const rules = circuitRules(this.options);
-    const circuit = snapshot === undefined ? new Circuit(rules) : Circuit.restore(rules, snapshot, this.now());
+  /** Begins where the snapshots ended, as of now: at first, and again should the clock become another. */
+  restore(): void {
+    const { kept } = this;
+    if (kept === undefined) return;
+    const now = this.now();
+    this.main.circuit = Circuit.restore(circuitRules(this.options), kept, now);
+    for (const [key, snapshot] of Object.entries(kept.keys ?? {}))
+      this.record(key, now).circuit = Circuit.restore(circuitRules(this.options), snapshot, now);
+  }
+
+  private make(key: string | undefined): CircuitRecord {
+    const circuit = new Circuit(circuitRules(this.options));
     return { key, circuit, cause: undefined, inFlight: 0, isolated: 0, disabled: 0, news: [] };
   }
 
-  /** The circuit of `key`; the main one has none. */
-  record(key: string, now: number): CircuitRecord {
+  /** The circuit of `key`, made when there is none; the main one has no key. */
+  record(key: string, now: number = this.now()): CircuitRecord {
     return this.keyed.get(key, now);
   }
 
@@ -92,7 +124,7 @@ export class CircuitBook {
     return [this.main, ...Array.from(this.keyed, ([, record]) => record)];
   }
 
-  isolated(record: CircuitRecord): boolean {
+  private isolated(record: CircuitRecord): boolean {
     return this.holds.isolated + record.isolated > 0;
   }
 
@@ -100,24 +132,37 @@ export class CircuitBook {
     return this.holds.disabled + record.disabled > 0;
   }
 
-  /** Asks to let a call in: a permit to give back with `settle`, or {@link NO}. */
-  admit(record: CircuitRecord, now: number): number {
+  /** Whether slowness counts, so that somebody must say when the work began. */
+  get timed(): boolean {
+    return this.options.slowMs !== undefined;
+  }
+
+  /** Asks to let a call in that has started `before` user functions; an admission to give back with `settle`, or `undefined` for no. */
+  admit(record: CircuitRecord, now: number, before: number): Admission | undefined {
     const isolated = this.isolated(record);
-    const permit = isolated ? NO : this.disabled(record) ? UNASKED : record.circuit.admit(now);
-    if (permit !== NO) {
+    const permit = isolated ? -1 : this.disabled(record) ? UNASKED : record.circuit.admit(now);
+    if (permit !== -1) {
       record.inFlight++;
-      return permit;
+      return new Admission(record, permit, before);
     }
     this.executions.rejected++;
     this.rejections[isolated ? 'circuit_isolated' : 'circuit_open']++;
-    return NO;
+    return undefined;
   }
 
-  /** Says how a permitted call ended. */
-  settle(record: CircuitRecord, permit: number, result: Settlement, slow: boolean, now: number, error: unknown): void {
+  /** Why a call was not let in, and when asking again makes sense. */
+  refusal(record: CircuitRecord, now: number): Refusal {
+    if (this.isolated(record)) return { reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY };
+    return { reason: 'circuit_open', retryAfterMs: record.circuit.retryAfterMs(now) };
+  }
+
+  /** Says how an admitted call ended. */
+  settle({ record, permit, startedAt }: Admission, result: Settlement, now: number, error: unknown): void {
     record.inFlight--;
     this.executions[result]++;
     if (permit === UNASKED) return;
+    const { slowMs = Number.POSITIVE_INFINITY } = this.options;
+    const slow = startedAt !== undefined && now - startedAt > slowMs;
     record.circuit.settle(permit, result, slow, now);
     if (record.circuit.transitions.length === 0) return;
     this.count(record);
@@ -149,31 +194,34 @@ export class CircuitBook {
     };
   }
 
-  reset(record: CircuitRecord, now: number): void {
-    record.circuit.reset(now);
-    record.cause = undefined;
-    this.count(record);
-  }
-
-  state(record: CircuitRecord): HeldState {
-    if (this.isolated(record)) return 'isolated';
-    return this.disabled(record) ? 'disabled' : record.circuit.state(this.now());
-  }
-
-  /** The main circuit's state, or `open` while any key's is. */
-  overall(): HeldState {
-    const state = this.state(this.main);
-    if (state !== 'closed') return state;
+  /** Closes one circuit, or all, with fresh windows. */
+  reset(record: CircuitRecord | undefined): void {
     const now = this.now();
-    for (const [, record] of this.keyed) if (record.circuit.state(now) === 'open') return 'open';
-    return state;
+    for (const each of record === undefined ? this.all() : [record]) {
+      each.circuit.reset(now);
+      each.cause = undefined;
+      this.count(each);
+    }
+  }
+
+  /** The state of one circuit; of all, the main circuit's, or `open` while any key's is. */
+  state(record: CircuitRecord | undefined): HeldState {
+    const own = record ?? this.main;
+    if (this.isolated(own)) return 'isolated';
+    if (this.disabled(own)) return 'disabled';
+    const now = this.now();
+    if (record === undefined)
+      for (const [, { circuit }] of this.keyed) if (circuit.state(now) === 'open') return 'open';
+    return own.circuit.state(now);
   }
 
   toJSON(record: CircuitRecord | undefined): CircuitSnapshots {
     const now = this.now();
     const own = (record ?? this.main).circuit.toJSON(now);
     if (record !== undefined) return own;
-    const keys = Array.from(this.keyed, ([key, { circuit }]) => [key, circuit.toJSON(now)] as const).filter(([, { state }]) => state !== 'closed');
+    const keys = Array.from(this.keyed, ([key, { circuit }]) => [key, circuit.toJSON(now)] as const).filter(
+      ([, { state }]) => state !== 'closed',
+    );
     return keys.length === 0 ? own : { ...own, keys: Object.fromEntries(keys) };
   }
 
@@ -185,7 +233,7 @@ export class CircuitBook {
       this.count(record);
     }
     return {
-      state: this.overall(),
+      state: this.state(undefined),
       transitions: { ...this.transitions },
       executions: { ...this.executions },
       rejections: { ...this.rejections },
@@ -193,36 +241,4 @@ export class CircuitBook {
       circuits: 1 + this.keyed.size,
     };
   }
-}
-
-/** The rules of one circuit: its own counting, and its own growing breaks. */
-function circuitRules(options: BookOptions): CircuitRules {
-  const { halfOpenCalls = 3, halfOpenMs = 10_000, breakMs = 5_000, failureRatio = 0.5 } = options;
-  const byRun = options.breaker !== undefined || (options.consecutiveFailures !== undefined && options.failureRatio === undefined);
-  return {
-    trip: trip(options),
-    breakMs: typeof breakMs === 'number' ? () => breakMs : growing(breakMs),
-    halfOpenCalls,
-    halfOpenMs,
-    reopenRatio: byRun ? 0 : failureRatio,
-    slowFails: options.slowMs !== undefined,
-  };
-}
-
-function trip({ breaker, consecutiveFailures, failureRatio, minimumCalls = 10, windowMs = 30_000, windowCalls, slowMs, slowRatio }: BookOptions): Trip {
-  if (breaker !== undefined) return breakerTrip(breaker);
-  if (consecutiveFailures !== undefined && failureRatio === undefined && slowMs === undefined) return consecutiveTrip(consecutiveFailures);
-  const window = windowCalls === undefined ? timeWindow(windowMs) : countWindow(windowCalls);
-  // Failures in a row alone replace the ratio; slowness still needs the window.
-  const share = consecutiveFailures !== undefined && failureRatio === undefined ? Number.POSITIVE_INFINITY : (failureRatio ?? 0.5);
-  return ratioTrip({ failureRatio: share, minimumCalls, window, slowRatio: slowMs === undefined ? undefined : (slowRatio ?? 1), consecutiveFailures });
-}
-
-/** A backoff as break lengths: a step further for each opening in a row. */
-function growing(backoff: IBackoffFactory<any>): (openings: number) => number {
-  let step: IBackoff<any> | undefined;
-  return (openings) => {
-    step = openings === 1 || step === undefined ? backoff.next({ attempt: openings }) : step.next({ attempt: openings });
-    return step.duration;
-  };
 }

@@ -49,6 +49,11 @@ export interface CircuitSnapshot {
   readonly openings: number;
 }
 
+/** The snapshot of the circuit without a key, with those of the keys that are not closed. */
+export interface CircuitSnapshots extends CircuitSnapshot {
+  readonly keys?: Readonly<Record<string, CircuitSnapshot>>;
+}
+
 const states: readonly unknown[] = ['closed', 'open', 'half_open'] satisfies CircuitState[];
 
 /** Reads a snapshot into an object of ours, or throws a `TypeError` that names everything wrong with it. */

@@ -1,12 +1,11 @@
+import type { Delay, Delays, DelayStep } from './backoff.ts';
 import type { RetryBudget } from './retry-budget.ts';
 
 /** What is known when a call has failed and might run again; times in milliseconds. */
 export interface RetryQuestion {
-  /** Retries so far, and the most there may be. */
-  readonly retries: number;
   readonly maxRetries: number;
   /** What the backoff says. */
-  readonly backoff: number | 'stop';
+  readonly backoff: Delay;
   /** What the other side asked for, minus infinity when it did not, and the most we wait for it. */
   readonly wishMs: number;
   readonly maxWishMs: number;
@@ -20,14 +19,66 @@ export interface RetryQuestion {
 export type RetryAnswer = number | 'exhausted' | 'not_retryable' | 'deadline' | 'budget_exhausted';
 
 /**
- * Whether a call runs again, and when. The pause is at least what the other side asked for; where that is more than we
- * wait, or more time than is left, we give up now instead of coming back early or for nothing. The budget is asked last,
- * because a yes has already taken its token: a pause holds its share (Finagle's `RetryBudget`, gRPC's retry throttling).
+ * One call's retries: whether it runs again, and when. The pause is at least what the other side asked for; where that is
+ * more than we wait, or more time than is left, we give up now instead of coming back early or for nothing. The budget is
+ * asked last, because a yes has already taken its token: a pause holds its share (Finagle's `RetryBudget`, gRPC's retry
+ * throttling).
  */
-export function decideRetry({ retries, maxRetries, backoff, wishMs, maxWishMs, now, due, budget }: RetryQuestion): RetryAnswer {
-  if (retries >= maxRetries || backoff === 'stop') return 'exhausted';
-  if (wishMs > maxWishMs) return 'not_retryable';
-  const delayMs = Math.max(backoff, wishMs);
-  if (now + delayMs >= due) return 'deadline';
-  return budget?.take(now) === false ? 'budget_exhausted' : delayMs;
+export class Trial<Info> {
+  retries = 0;
+  /** The pause before the retry that runs or is next. */
+  delayMs = 0;
+  /** The budget a pause holds a token of. */
+  private held: RetryBudget | undefined = undefined;
+  private step: DelayStep<Info> | undefined = undefined;
+
+  /** The next delay of its backoff; throws what an author's backoff throws. */
+  delay(delays: Delays<Info>, info: Info): Delay {
+    this.step = this.step === undefined ? delays.first(info) : this.step.next(info);
+    return this.step.delay;
+  }
+
+  /** Whether to go again; a yes counts as a retry and holds its token until it begins or is called off. */
+  decide({ maxRetries, backoff, wishMs, maxWishMs, now, due, budget }: RetryQuestion): RetryAnswer {
+    if (this.retries >= maxRetries || backoff === 'stop') return 'exhausted';
+    if (wishMs > maxWishMs) return 'not_retryable';
+    const delayMs = Math.max(backoff, wishMs);
+    if (now + delayMs >= due) return 'deadline';
+    if (budget?.take(now) === false) return 'budget_exhausted';
+    this.held = budget;
+    this.retries++;
+    this.delayMs = delayMs;
+    return delayMs;
+  }
+
+  /** The pause is over. */
+  begin(): void {
+    this.held = undefined;
+  }
+
+  /** The call has ended; a retry that has not begun costs nothing. */
+  callOff(): void {
+    this.held?.giveBack();
+    this.held = undefined;
+  }
+}
+
+/** Milliseconds as another side's wish to be left alone so long; minus infinity for what is no such number. */
+export function wish(ms: unknown): number {
+  return typeof ms === 'number' && ms >= 0 ? ms : Number.NEGATIVE_INFINITY;
+}
+
+/** What became of all calls of one retry policy. */
+export class RetryTally {
+  /** Retries begun. */
+  attempts = 0;
+  readonly executions = {
+    success: 0,
+    success_after_retry: 0,
+    not_retryable: 0,
+    exhausted: 0,
+    budget_exhausted: 0,
+    deadline: 0,
+    cancelled: 0,
+  };
 }

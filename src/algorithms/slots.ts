@@ -34,6 +34,10 @@ export class Slots {
   active = 0;
   /** Kept by work that was abandoned and still runs; part of `active`. */
   held = 0;
+  /** Turned away because the queue was full, because the wait was too long, and slots given up before their work had ended. */
+  full = 0;
+  expired = 0;
+  leaked = 0;
   private readonly line = new WaitQueue<Ticket>();
 
   constructor(limit: number, queueLimit: number) {
@@ -53,22 +57,25 @@ export class Slots {
     return true;
   }
 
-  /** Takes a place in the queue, ended by `wake`; `undefined` when it is full. `now` in milliseconds. */
-  wait(wake: () => void, now: number): Ticket | undefined {
-    if (!this.hasPlace) return undefined;
+  /** Whether nobody more may wait; a yes counts as one turned away. */
+  refuses(): boolean {
+    if (this.line.size < this.queueLimit) return false;
+    this.full++;
+    return true;
+  }
+
+  /** Takes a place in the queue, ended by `wake`; ask {@link refuses} first. `now` in milliseconds. */
+  wait(wake: () => void, now: number): Ticket {
     const ticket = new Ticket(wake, now);
     this.line.push(ticket);
     return ticket;
   }
 
-  /** Whether one more may wait. */
-  get hasPlace(): boolean {
-    return this.line.size < this.queueLimit;
-  }
-
   /** The wait was too long. */
   expire(ticket: Ticket): void {
-    if (this.line.remove(ticket)) ticket.end('expired');
+    if (!this.line.remove(ticket)) return;
+    this.expired++;
+    ticket.end('expired');
   }
 
   /** The waiter has gone. One that was granted a slot before its turn came passes it on. */

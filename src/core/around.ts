@@ -56,6 +56,8 @@ interface Inner {
 interface Run {
   readonly work: Work;
   readonly inners: Map<Call, Inner>;
+  /** Whether it has gone inwards before. */
+  again: boolean;
 }
 
 class AroundStage extends Stage {
@@ -70,25 +72,23 @@ class AroundStage extends Stage {
 
   override enter(call: Call): void {
     const work = new Work(call, this, this.execution(call).attempt || 1);
-    const run: Run = { work, inners: new Map() };
+    const run: Run = { work, inners: new Map(), again: false };
     call.memo[this.slot] = run;
     const next: Next = (signal) => this.next(call, run, signal);
     work.start(() => this.around(work, next), undefined);
   }
 
-  private next(call: Call, { work, inners }: Run, signal: AbortSignal | undefined): Promise<unknown> {
+  private next(call: Call, run: Run, signal: AbortSignal | undefined): Promise<unknown> {
+    const { work, inners } = run;
     const answer = new Promise((resolve, reject) => {
       if (call.at !== this.index || call.work !== work) return reject(work.signal.aborted ? work.signal.reason : new Error('next() was called after the call had ended'));
       if (signal?.aborted === true) return reject(signal.reason);
       const fork = call.fork(this);
       const stop = () => {
+        // The echo of the call's own end, which reaches what is inside by `drop`, and says why.
+        if (call.work !== work) return;
         inner.told = true;
-        // Running work is told and may still answer, which is what a cooperative timeout wants; a wait has nothing to answer.
-        if (fork.work !== null) fork.work.abort(signal!.reason);
-        else {
-          interrupt(fork, this.index, 'timed_out', signal!.reason, this);
-          inner.settle(false, signal!.reason);
-        }
+        this.stop(inner, signal!.reason);
       };
       const inner: Inner = {
         fork,
@@ -104,11 +104,27 @@ class AroundStage extends Stage {
       };
       inners.set(fork, inner);
       signal?.addEventListener('abort', stop);
+      if (run.again && this.repeats) this.execution(call).attemptKind = 'retry';
+      run.again = true;
       fork.guarded(() => this.inner.enter(fork));
     });
     // Whether anybody looks at it is the middleware's business; a call given up meanwhile is no unhandled rejection.
     answer.catch(() => {});
     return answer;
+  }
+
+  /** Tells what is inside to stop: work that runs may still answer, as a cooperative timeout wants; a wait has nothing to answer. */
+  private stop({ fork, settle }: Inner, reason: unknown): void {
+    const { work } = fork;
+    if (work === null) {
+      interrupt(fork, this.index, 'timed_out', reason, this);
+      settle(false, reason);
+      return;
+    }
+    work.abort(reason);
+    // A middleware that gave no signal of its own to what is inside it cannot pass this one on.
+    const { stage } = work;
+    if (stage instanceof AroundStage) for (const inner of [...stage.run(fork).inners.values()]) stage.stop(inner, reason);
   }
 
   private run(call: Call): Run {

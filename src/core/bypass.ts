@@ -33,8 +33,8 @@ function detour(stage: Stage): void {
   };
   stage.succeed = (call, value) => (past(call) ? stage.pass(call, value) : own.succeed.call(stage, call, value));
   stage.fail = (call, error) => (past(call) ? stage.raise(call, error) : own.fail.call(stage, call, error));
-  stage.drop = (call: Call, why: DropReason) => {
-    if (!past(call)) own.drop.call(stage, call, why);
+  stage.drop = (call: Call, why: DropReason, reason: unknown) => {
+    if (!past(call)) own.drop.call(stage, call, why, reason);
   };
   const { due, started } = own;
   stage.due = (call) => (past(call) ? Number.POSITIVE_INFINITY : due.call(stage, call));

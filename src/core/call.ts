@@ -7,6 +7,7 @@ import type { RunOptions } from './execute-options.ts';
 import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
 import type { Outcome } from './outcome.ts';
 import type { Stage } from './policy.ts';
+import type { ExecutionScope } from './scope.ts';
 import type { Work } from './work.ts';
 
 /** What the caller's function may be: it gets the context of its attempt. */
@@ -26,6 +27,8 @@ export class Call {
   /** The stage that forked this call; a fork ends there. */
   readonly base: number;
   readonly memo: unknown[];
+  /** Nobody classifies: errors are failures and values successes. */
+  readonly plain: boolean;
 
   /** Index of the stage it stands at. */
   at: number;
@@ -45,7 +48,7 @@ export class Call {
   /** Abandoned work that still runs. */
   orphans: Work[] | null = null;
   /** Milliseconds on the clock at which the caller's `timeoutMs` is over. */
-  deadline = Number.POSITIVE_INFINITY;
+  deadline: number | null = null;
   context: AsyncResource | null = null;
   hub: Hub | null = null;
   hubPrevious: Call | null = null;
@@ -68,6 +71,7 @@ export class Call {
     this.parent = parent;
     this.root = parent === null ? this : parent.root;
     this.base = base;
+    this.plain = options.classify === undefined && (stages[0] as ExecutionScope).plain;
     this.at = base + 1;
   }
 
@@ -87,7 +91,7 @@ export class Call {
 
   /** When the nearest timeout around stage `index`, or the deadline, is due on the clock. */
   due(index: number): number {
-    let due = this.root.deadline;
+    let due = this.root.deadline ?? Number.POSITIVE_INFINITY;
     for (let i = 0; i < index; i++) due = Math.min(due, this.stages[i]!.due(this));
     return due;
   }
@@ -131,10 +135,8 @@ export class Call {
 
   /** Gives a value that nobody will get back to the caller's `onDiscard`. */
   discard(value: unknown): void {
-    const onDiscard = this.options.onDiscard;
-    if (onDiscard === undefined) return;
     try {
-      onDiscard(value);
+      this.options.onDiscard?.(value);
     } catch (error) {
       warn('onDiscard threw.', error);
     }
@@ -167,6 +169,8 @@ export class Call {
       this.resolve = resolve;
       this.reject = reject;
     });
+    // The function may have ended the call itself before it answered with a promise.
+    if (this.ended !== 'pending') this.deliver();
   }
 
   /** What the caller gets. */
@@ -182,17 +186,14 @@ export class Call {
    * ended with it, else a promise that never settles, because something else will end the call. V8 follows such a
    * chain, which keeps the caller's `at async` frames in the stack of the user's error.
    */
-  chain(step: () => void): unknown {
-    if (this.ended !== 'pending') {
-      step();
-      return undefined;
-    }
-    this.chained = true;
-    step();
+  chain(work: Work, ok: boolean, result: unknown): unknown {
+    const late = this.ended !== 'pending';
+    this.chained = !late;
+    work.end(ok, result);
     this.chained = false;
-    if ((this.ended as string) === 'pending') return new Promise(() => {});
+    if (late || this.ended === 'pending') return new Promise(() => {});
     if (this.asOutcome) return this.outcome();
-    if ((this.ended as string) === 'value') return this.result;
+    if (this.ended === 'value') return this.result;
     throw this.result;
   }
 }

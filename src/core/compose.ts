@@ -63,7 +63,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
       leading = false;
       if (!attempts || inAttempt) return;
       inAttempt = true;
-      add(new AttemptScope(core.clock), scope, own.name, false);
+      add(new AttemptScope(core.clock), scope, own.name, true);
     };
     stages.forEach((stage, i) => {
       if (leading && !(stage instanceof Stage && stage.rescues)) {
@@ -81,6 +81,8 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
   lay(core, false);
   // The function counts as an attempt of whoever repeats closest to it.
   const closest = row.findLast((stage) => stage instanceof ExecutionScope || stage instanceof AttemptScope)!;
-  add(new Invoke(row.filter((stage) => stage.timesWork)), closest.scope, closest.label, true);
+  add(new Invoke(row.filter((stage) => stage.timesWork), row.filter((stage) => stage instanceof ExecutionScope)), closest.scope, closest.label, true);
+  const root = row[0] as ExecutionScope;
+  root.plain = row.every((stage) => stage.scope.pipeline.classify === undefined);
   return row;
 }

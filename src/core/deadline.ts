@@ -9,10 +9,14 @@ import { type DropReason, Stage } from './policy.ts';
 export class DeadlineStage extends Stage {
   override enter(call: Call): void {
     const ms = call.options.timeoutMs;
-    if (ms === undefined || ms === Number.POSITIVE_INFINITY) return this.proceed(call);
+    if (ms === undefined || ms === Number.POSITIVE_INFINITY) {
+      if (call.at !== this.index) return;
+      call.at++;
+      call.heard = false;
+      this.inner.enter(call);
+      return;
+    }
     const { clock } = this.scope;
-    const now = clock.now();
-    call.root.deadline = now + ms;
     if (ms <= 0) return this.raise(call, deadlineExceeded(this, call, ms));
     call.capture();
     call.memo[this.slot] = deadlineIn(clock, ms, new Deadline(() => this.expire(call, ms), call, ms, null));
@@ -35,8 +39,11 @@ export class DeadlineStage extends Stage {
   }
 
   override succeed(call: Call, value: unknown): void {
-    this.disarm(call);
-    this.pass(call, value);
+    if (call.memo[this.slot] !== undefined) this.disarm(call);
+    if (call.at !== this.index) return;
+    call.at--;
+    call.heard = true;
+    this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {

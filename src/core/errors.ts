@@ -127,6 +127,12 @@ export function isTimeoutError(error: unknown): error is TimeoutError {
   return isResilienceError(error) && error.code === 'timeout';
 }
 
+/** Gives `error` a `cause` where it is an error that has none and can take one. */
+export function because(error: unknown, cause: unknown): void {
+  if (!(error instanceof Error) || error === cause || error.cause !== undefined || !Object.isExtensible(error)) return;
+  Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
+}
+
 /**
  * Makes an error without a stack: it is thrown because of a decision, not because of a place, and capturing one costs
  * more than the rest of a rejected call. Where `Error` is frozen the stack is simply captured.

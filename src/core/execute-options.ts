@@ -1,5 +1,5 @@
 import type { Policy as CockatielHandler } from 'cockatiel';
-import { callable, check, flag, number, type Rule, shape } from './options.ts';
+import { callable, check, flag, type Rule, shape } from './options.ts';
 import { type Classify, classifier, isClassify, type Outcome } from './outcome.ts';
 
 /** What one call may bring along. */
@@ -34,7 +34,7 @@ export const noOptions: RunOptions = /* @__PURE__ */ Object.freeze({ classify: u
 
 const rules: Readonly<Record<string, Rule>> = {
   signal: shape('an AbortSignal', isSignal),
-  timeoutMs: number(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, { infinite: true }),
+  timeoutMs: shape('a number of milliseconds', (value) => typeof value === 'number' && !Number.isNaN(value)),
   key: shape('a string', (value) => typeof value === 'string'),
   idempotent: flag,
   retryable: callable,

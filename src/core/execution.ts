@@ -44,6 +44,6 @@ export class Execution implements CallInfo {
   }
 
   get deadline(): number {
-    return this.call.root.deadline;
+    return this.call.root.deadline ?? Number.POSITIVE_INFINITY;
   }
 }

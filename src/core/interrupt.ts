@@ -43,7 +43,7 @@ export function interrupt(call: Call, to: number, why: DropReason, reason: unkno
     for (; from > goal; from--) {
       // A stage that has heard its end in the middle of which we are gets no second one.
       if (heard) heard = false;
-      else drop(call.stages[from]!, call, why);
+      else drop(call.stages[from]!, call, why, reason);
     }
     const { queued }: Call = call;
     if (queued === null) break;
@@ -54,9 +54,9 @@ export function interrupt(call: Call, to: number, why: DropReason, reason: unkno
   if (goal === NOWHERE) call.finish(false, reason);
 }
 
-function drop(stage: Stage, call: Call, why: DropReason): void {
+function drop(stage: Stage, call: Call, why: DropReason, reason: unknown): void {
   try {
-    stage.drop(call, why);
+    stage.drop(call, why, reason);
   } catch (bug) {
     warn('A policy threw when it was told to give back what it held, which is a bug in it.', bug);
   }

@@ -1,6 +1,7 @@
 import type { Call } from './call.ts';
 import { deadlineExceeded } from './deadline.ts';
 import { Stage } from './policy.ts';
+import type { ExecutionScope } from './scope.ts';
 import { Work } from './work.ts';
 
 /** The innermost stage: calls the user's function. Its end comes back through `Work`, which knows when it really ended. */
@@ -9,26 +10,28 @@ export class Invoke extends Stage {
   /** The stages that measure from the start of the function, so that waiting in our own queues never looks slow. */
   private readonly timed: readonly Stage[];
 
-  constructor(timed: readonly Stage[]) {
+  /** The executions that a call of the function counts for: the pipeline's, and those of all nested ones. */
+  private readonly scopes: readonly ExecutionScope[];
+
+  constructor(timed: readonly Stage[], scopes: readonly ExecutionScope[]) {
     super();
     this.timed = timed;
+    this.scopes = scopes;
   }
 
   override enter(call: Call): void {
     const { scope } = this;
     const execution = scope.of(call);
     const { deadline } = call.root;
-    if (deadline !== Number.POSITIVE_INFINITY) {
+    if (deadline !== null) {
       const now = scope.clock.now();
       if (now >= deadline) return this.raise(call, deadlineExceeded(this, call, deadline - now));
     }
-    execution.called = execution.attemptCalled = true;
-    scope.pipeline.cells.attempts++;
-    // A call of a nested pipeline's function is one of those around it, too.
-    for (let outer = scope.outer; outer.index >= 0; outer = outer.scope.outer) {
-      const around = outer.scope.of(call);
+    for (let i = 0; i < this.scopes.length; i++) {
+      const scope = this.scopes[i]!;
+      const around = scope.of(call);
       around.called = around.attemptCalled = true;
-      outer.scope.pipeline.cells.attempts++;
+      scope.pipeline.cells.attempts++;
     }
     if (this.timed.length > 0) {
       const now = scope.clock.now();
@@ -36,5 +39,12 @@ export class Invoke extends Stage {
     }
     const work = new Work(call, this, execution.attempt || 1);
     work.start(call.fn, execution.attemptTokens ?? execution.tokens);
+  }
+
+  override returned(call: Call, value: unknown): void {
+    if (call.at !== this.index) return;
+    call.at--;
+    call.heard = true;
+    this.outer.succeed(call, value);
   }
 }

@@ -16,42 +16,41 @@ const REJECTED: Judgement = Object.freeze({ verdict: 'failure', breaker: 'ignore
  * successes. A predicate that throws counts as "not handled" and is reported.
  */
 export function judge(stage: Stage, call: Call, when: Matcher | undefined, ok: boolean, result: unknown): Judgement {
-  const classify = stage.scope.pipeline.classify ?? call.options.classify;
-  if (when === undefined && classify === undefined) {
-    if (ok) return SUCCESS;
-    return isRejectedError(result) ? REJECTED : FAILURE;
-  }
+  // Most values of most calls, and no look at the stage, which is of another class each time.
+  if (ok && when === undefined && call.plain) return SUCCESS;
+  return weigh(stage, call, when, ok, result);
+}
+
+function weigh(stage: Stage, call: Call, when: Matcher | undefined, ok: boolean, result: unknown): Judgement {
   if (!ok) {
     if (isRejectedError(result)) return REJECTED;
     if (isTimeoutError(result)) return FAILURE;
   }
-  if (when !== undefined) {
-    const test = ok ? when.result : when.error;
-    if (test === undefined) return byClassify();
-    try {
-      const answer: unknown = test(result);
-      if (typeof answer === 'boolean') return answer ? FAILURE : SUCCESS;
-      stage.fault(call, 'when', new TypeError(`when must answer true or false, received ${show(answer)}`));
-    } catch (error) {
-      stage.fault(call, 'when', error);
-    }
-    return SUCCESS;
+  const test = ok ? when?.result : when?.error;
+  if (test === undefined) return byClassify(stage, call, ok, result);
+  try {
+    const answer: unknown = test(result);
+    if (typeof answer === 'boolean') return answer ? FAILURE : SUCCESS;
+    stage.fault(call, 'when', new TypeError(`when must answer true or false, received ${show(answer)}`));
+  } catch (error) {
+    stage.fault(call, 'when', error);
   }
-  return byClassify();
+  return SUCCESS;
+}
 
-  function byClassify(): Judgement {
-    if (classify === undefined) return ok ? SUCCESS : FAILURE;
-    const outcome: Outcome = ok ? { status: 'value', value: result } : { status: 'failure', error: result };
-    try {
-      const answer = classify(outcome);
-      const judgement = typeof answer === 'string' ? named(answer) : answer;
-      if (judgement !== undefined && named(judgement.verdict) !== undefined) return judgement;
-      stage.fault(call, 'classify', new TypeError('classify must answer "success", "failure" or "ignored"'));
-    } catch (error) {
-      stage.fault(call, 'classify', error);
-    }
-    return SUCCESS;
+function byClassify(stage: Stage, call: Call, ok: boolean, result: unknown): Judgement {
+  const classify = stage.scope.pipeline.classify ?? call.options.classify;
+  if (classify === undefined) return ok ? SUCCESS : FAILURE;
+  const outcome: Outcome = ok ? { status: 'value', value: result } : { status: 'failure', error: result };
+  try {
+    const answer = classify(outcome);
+    const judgement = typeof answer === 'string' ? named(answer) : answer;
+    if (judgement !== undefined && named(judgement.verdict) !== undefined) return judgement;
+    stage.fault(call, 'classify', new TypeError('classify must answer "success", "failure" or "ignored"'));
+  } catch (error) {
+    stage.fault(call, 'classify', error);
   }
+  return SUCCESS;
 }
 
 function named(verdict: string): Judgement | undefined {

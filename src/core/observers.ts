@@ -27,8 +27,21 @@ export class Observers {
 
   /** The most that anybody wants to hear. */
   interest(): Interest {
+    const { list } = this;
+    // Asked for every call, and nearly always of OpenTelemetry's alone.
+    let most: Interest = list.length === 1 ? 0 : this.most(list);
+    try {
+      const wish = list[0]!.interest!();
+      if (wish > most) most = wish;
+    } catch (error) {
+      this.report(error);
+    }
+    return most;
+  }
+
+  private most(list: readonly Observer[]): Interest {
     let most: Interest = 0;
-    for (const observer of this.list) {
+    for (const observer of list.slice(1)) {
       try {
         const wish = observer.interest === undefined ? 2 : observer.interest();
         if (wish > most) most = wish;
@@ -114,7 +127,6 @@ export class Observers {
         this.report(error);
       }
     }
-    this.list = [];
   }
 
   private report(error: unknown): void {

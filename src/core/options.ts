@@ -33,7 +33,7 @@ export function check(what: string, options: unknown, rules: Readonly<Record<str
     problems.push(`"${name}" must be ${problem.must}, received ${show(value)}`);
   }
   for (const [name, rule] of Object.entries(rules)) {
-    if (given[name] !== undefined || !required.has(rule)) continue;
+    if (given[name] !== undefined || !isNeeded(rule)) continue;
     range = false;
     problems.push(`"${name}" must be ${rule(undefined)?.must}, received undefined`);
   }
@@ -51,6 +51,11 @@ export function needed(rule: Rule): Rule {
   const own: Rule = (value) => rule(value);
   required.add(own);
   return own;
+}
+
+/** Whether an option with this rule must be given. */
+export function isNeeded(rule: Rule): boolean {
+  return required.has(rule);
 }
 
 /** A number from `min` to `max`; `whole` numbers only where fractions make no sense. */

@@ -5,6 +5,11 @@ export type Outcome<T = unknown> =
   | { readonly status: 'value'; readonly value: T; readonly error?: undefined }
   | { readonly status: 'failure'; readonly error: unknown; readonly value?: undefined };
 
+/** What an outcome came to, alone: `{ value }` or `{ error }`. */
+export function resultOf(outcome: Outcome): { readonly error: unknown } | { readonly value: unknown } {
+  return outcome.status === 'value' ? { value: outcome.value } : { error: outcome.error };
+}
+
 /** What an outcome counts as. */
 export type Verdict = 'success' | 'failure' | 'ignored';
 

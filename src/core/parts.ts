@@ -17,12 +17,13 @@ export function partsOf(
   const seen = new Map<string, number>();
   return policies.map((given, i) => {
     const nested = coreOf(given);
-    if (nested !== undefined) return { nested };
+    if (nested !== undefined) return { nested, handle: given };
     const policy = isOurs(given) ? given : isForeign(given) ? defaults.adopt(given) : undefined;
     if (policy === undefined)
       throw new TypeError(`Cannot create pipeline "${pipeline}": policies[${i}] must be a policy, a pipeline or a cockatiel policy, received ${show(given)}`);
     if (policy.name !== undefined) return { policy, label: policy.name };
-    const home = homes.get(given);
+    // A foreign policy has no name to give, and no state that operators are shown under it.
+    const home = policy === given ? homes.get(given) : undefined;
     if (home !== undefined && home !== pipeline)
       throw new TypeError(
         `Cannot create pipeline "${pipeline}": policies[${i}], a ${policy.kind}, is in pipeline "${home}" already and so must be given a name`,

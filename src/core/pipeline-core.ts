@@ -1,5 +1,5 @@
 import { LatencyHistogram } from '../algorithms/latency.ts';
-import { type RollingWindow, timeWindow } from '../algorithms/rolling-window.ts';
+import { Recent } from '../algorithms/recent.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
@@ -24,7 +24,7 @@ export class Cells {
 }
 
 /** One of ours, or another pipeline. */
-export type Part = { readonly policy: Policy<any>; readonly label: string } | { readonly nested: PipelineCore };
+export type Part = { readonly policy: Policy<any>; readonly label: string } | { readonly nested: PipelineCore; /** What the user holds, kept for its counts. */ readonly handle: object };
 
 /** What a pipeline was made of. It does not know the object that the user holds, so that object can be collected. */
 export interface Definition {
@@ -47,7 +47,7 @@ export class PipelineCore implements PipelineInfo {
   readonly random: Random;
   readonly stackTraces: boolean;
   readonly cells = new Cells();
-  readonly recent: RollingWindow = timeWindow(10_000);
+  readonly recent = new Recent();
   latency: LatencyHistogram | undefined = undefined;
   /** Whether durations are wanted although no observer is there. */
   timed = false;
@@ -78,6 +78,16 @@ export class PipelineCore implements PipelineInfo {
     return this.observers.interest();
   }
 
+  /** Notes the totals for the counts of the last ten seconds. */
+  note(now: number): void {
+    const { outcomes } = this.cells;
+    this.recent.note(now, this.ended, outcomes.failure);
+  }
+
+  private get ended(): number {
+    return this.cells.calls - this.cells.active;
+  }
+
   /** From now on durations are measured, because somebody has asked. */
   time(): void {
     this.timed = true;
@@ -97,7 +107,7 @@ export class PipelineCore implements PipelineInfo {
       late: cells.late,
       timeouts: cells.deadlines,
       rejections: { deadline_exceeded: cells.deadlineExceeded, draining: cells.draining },
-      last10s: { calls: recent.calls(now), failures: recent.failures(now) },
+      last10s: recent.since(now, this.ended, cells.outcomes.failure),
       latency: latency === undefined || latency.count === 0 ? null : { p50: latency.quantile(0.5), p90: latency.quantile(0.9), p99: latency.quantile(0.99) },
       policies: this.parts.map((part) => this.read(part)),
     };

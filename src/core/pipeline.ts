@@ -1,7 +1,7 @@
 import type { Event, IFailureEvent, ISuccessEvent } from 'cockatiel';
 import { systemClock } from '../ports/clock.ts';
 import { systemRandom } from '../ports/random.ts';
-import type { CallInfo } from '../telemetry/observer.ts';
+import type { CallInfo, Observer } from '../telemetry/observer.ts';
 import type { PipelineSnapshot, PolicyState } from '../telemetry/snapshot.ts';
 import { bypass } from './bypass.ts';
 import { Call, type Fn } from './call.ts';
@@ -32,6 +32,9 @@ const rules: Readonly<Record<string, Rule>> = {
   random: shape('a function', (value) => typeof value === 'function'),
 };
 
+/** Keeps the first place, which is OpenTelemetry's in every pipeline. */
+const SILENT: Observer = { interest: () => 0 };
+
 /** Calls on their way through policies. Made with `pipeline(name, policies)`. */
 export class Pipeline<Alt = never> implements Policy<Alt>, Disposable {
   readonly kind = 'pipeline';
@@ -58,7 +61,7 @@ export class Pipeline<Alt = never> implements Policy<Alt>, Disposable {
       stackTraces,
     });
     core.stages = compose(core, () => {
-      const otel = telemetry === false ? {} : defaults.observer(telemetry === true ? undefined : telemetry)(core, this);
+      const otel = telemetry === false ? SILENT : defaults.observer(telemetry === true ? undefined : telemetry)(core, this);
       core.observers = new Observers(name, [otel, ...observers]);
     });
     const last = core.stages.at(-1)!;
@@ -91,10 +94,7 @@ export class Pipeline<Alt = never> implements Policy<Alt>, Disposable {
     try {
       if (typeof fn !== 'function') throw new TypeError(`Cannot execute "${core.name}": the first argument must be a function, received ${show(fn)}`);
       if (given !== undefined) options = readOptions(given);
-      if (core.disposed) {
-        core.cells.draining++;
-        throw withoutStack(core.stackTraces, () => new DrainingError({ policy: core.name, pipeline: core.name }));
-      }
+      if (core.disposed) throw refuse(core);
     } catch (error) {
       return asOutcome ? Promise.resolve({ status: 'failure', error }) : Promise.reject(error);
     }
@@ -221,4 +221,10 @@ export class Pipeline<Alt = never> implements Policy<Alt>, Disposable {
   static coreOf(value: unknown): PipelineCore | undefined {
     return typeof value === 'object' && value !== null && #core in value ? value.#core : undefined;
   }
+}
+
+/** Apart, because a closure in the way of every call would cost each of them a scope object. */
+function refuse(core: PipelineCore): DrainingError {
+  core.cells.draining++;
+  return withoutStack(core.stackTraces, () => new DrainingError({ policy: core.name, pipeline: core.name }));
 }

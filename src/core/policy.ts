@@ -45,6 +45,9 @@ export type DropReason = 'cancelled' | 'timed_out' | 'lost';
  * A policy's place in one pipeline. A call walks inwards through the stages and comes back out. After `enter` a stage
  * hears of exactly one end, `succeed`, `fail` or `drop`, and speaks in four words, `proceed`, `again`, `pass` and
  * `raise`, each of which is lost unless the call stands at this stage: user code can end a call in the middle of any method.
+ *
+ * The stages of this package write the two hops of a call that goes well, `proceed` and `pass`, out where they are taken:
+ * in one shared method V8 sees every class of stage and looks each property up by hash, which costs more than the stages.
  */
 export abstract class Stage {
   /** Memo slots a call keeps for this stage, from `this.slot` on; all `undefined` at `enter`. */
@@ -83,8 +86,8 @@ export abstract class Stage {
     this.raise(call, error);
   }
 
-  /** The call ended elsewhere: give back what you hold. */
-  drop(_call: Call, _why: DropReason): void {}
+  /** The call ended elsewhere: give back what you hold. `reason` is the caller's, or the error of the timeout outside. */
+  drop(_call: Call, _why: DropReason, _reason: unknown): void {}
 
   /** A wait of this stage is over. */
   resume(_call: Call, _value: unknown): void {}
@@ -113,10 +116,9 @@ export abstract class Stage {
   /** Inwards. */
   proceed(call: Call): void {
     if (call.at !== this.index) return;
-    const inner = this.inner;
-    call.at = inner.index;
+    call.at++;
     call.heard = false;
-    inner.enter(call);
+    this.inner.enter(call);
   }
 
   /** Inwards anew, with what the stages inside kept forgotten. */
@@ -129,19 +131,17 @@ export abstract class Stage {
   /** Outwards with a value. */
   pass(call: Call, value: unknown): void {
     if (call.at !== this.index) return;
-    const outer = this.outer;
-    call.at = outer.index;
+    call.at--;
     call.heard = true;
-    outer.succeed(call, value);
+    this.outer.succeed(call, value);
   }
 
   /** Outwards with an error. */
   raise(call: Call, error: unknown): void {
     if (call.at !== this.index) return;
-    const outer = this.outer;
-    call.at = outer.index;
+    call.at--;
     call.heard = true;
-    outer.fail(call, error);
+    this.outer.fail(call, error);
   }
 
   /** The execution of this stage's own pipeline that the call is in. */

@@ -14,6 +14,8 @@ export class ExecutionScope extends Stage {
   readonly pipeline: PipelineCore;
   readonly clock: Clock;
   private readonly nested: boolean;
+  /** Of the outermost: whether no pipeline in the row classifies. */
+  plain = false;
 
   constructor(pipeline: PipelineCore, clock: Clock, nested: boolean) {
     super();
@@ -31,6 +33,8 @@ export class ExecutionScope extends Stage {
     const { pipeline } = this;
     const execution = new Execution(call, pipeline);
     call.memo[this.slot] = execution;
+    const { timeoutMs } = call.options;
+    if (timeoutMs !== undefined && !this.nested) call.deadline = this.clock.now() + timeoutMs;
     pipeline.cells.calls++;
     pipeline.cells.active++;
     const interest = pipeline.interest();
@@ -44,32 +48,41 @@ export class ExecutionScope extends Stage {
     }
     const signal = call.options.signal;
     if (!this.nested && signal?.aborted === true) return call.cancel(signal.reason);
-    this.proceed(call);
+    if (call.at !== this.index) return;
+    call.at++;
+    call.heard = false;
+    this.inner.enter(call);
   }
 
   override succeed(call: Call, value: unknown): void {
     const execution = this.of(call);
     const judged = judge(this, call, undefined, true, value);
     const outcome = execution.rescued && judged.verdict !== 'failure' ? 'fallback' : judged.verdict;
-    this.close(execution, outcome, undefined, judged);
-    this.pass(call, value);
+    // A predicate may have ended the call just now.
+    this.close(execution, call.at === this.index ? outcome : 'cancelled', undefined, judged);
+    if (call.at !== this.index) return;
+    call.at--;
+    call.heard = true;
+    this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {
     const judged = judge(this, call, undefined, false, error);
-    this.close(this.of(call), judged.verdict, error, judged);
+    this.close(this.of(call), call.at === this.index ? judged.verdict : 'cancelled', error, judged);
     this.raise(call, error);
   }
 
-  override drop(call: Call, why: DropReason): void {
-    this.close(this.of(call), why === 'timed_out' ? 'failure' : 'cancelled', why === 'timed_out' ? TIMED_OUT : undefined, undefined);
+  override drop(call: Call, why: DropReason, reason: unknown): void {
+    this.close(this.of(call), why === 'timed_out' ? 'failure' : 'cancelled', why === 'timed_out' ? reason : undefined, undefined);
   }
 
   private close(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
     const { pipeline } = this;
+    const { clock } = this;
+    const now = clock.coarse === undefined ? clock.now() : clock.coarse();
+    if (pipeline.recent.due(now)) pipeline.note(now);
     pipeline.cells.active--;
     pipeline.cells.outcomes[outcome]++;
-    pipeline.recent.record(this.clock.coarse?.() ?? this.clock.now(), outcome === 'failure', false);
     if (execution.interest === 0 && !(pipeline.timed && execution.startedAt > 0)) return;
     const durationMs = this.clock.now() - execution.startedAt;
     pipeline.latency?.record(durationMs);
@@ -105,7 +118,8 @@ export class ExecutionScope extends Stage {
 
 /** Opens and closes an attempt: just inside the innermost stage that repeats, so that a call turned away inside it has one too. */
 export class AttemptScope extends Stage {
-  override readonly slots = 1;
+  /** When it began, and what the observers made of it: two that a middleware runs at a time keep theirs apart. */
+  override readonly slots = 2;
   private readonly clock: Clock;
 
   constructor(clock: Clock) {
@@ -114,28 +128,35 @@ export class AttemptScope extends Stage {
   }
 
   override enter(call: Call): void {
-    const execution = this.execution(call);
+    const execution = this.scope.of(call);
     execution.attempt++;
     execution.rescued = false;
     if (execution.interest !== 0) {
       call.memo[this.slot] = this.clock.now();
       execution.attemptCalled = false;
       execution.attemptTokens = this.scope.pipeline.observers.start('attempt', execution, execution.tokens);
+      call.memo[this.slot + 1] = execution.attemptTokens;
     }
-    this.proceed(call);
+    if (call.at !== this.index) return;
+    call.at++;
+    call.heard = false;
+    this.inner.enter(call);
   }
 
   override succeed(call: Call, value: unknown): void {
-    const execution = this.execution(call);
+    const execution = this.scope.of(call);
     if (execution.interest !== 0) {
       const judged = judge(this, call, undefined, true, value);
       this.close(call, execution, execution.rescued && judged.verdict !== 'failure' ? 'fallback' : judged.verdict, undefined, judged);
     }
-    this.pass(call, value);
+    if (call.at !== this.index) return;
+    call.at--;
+    call.heard = true;
+    this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {
-    const execution = this.execution(call);
+    const execution = this.scope.of(call);
     if (execution.interest !== 0) {
       const judged = judge(this, call, undefined, false, error);
       this.close(call, execution, judged.verdict, error, judged);
@@ -143,23 +164,20 @@ export class AttemptScope extends Stage {
     this.raise(call, error);
   }
 
-  override drop(call: Call, why: DropReason): void {
-    const execution = this.execution(call);
+  override drop(call: Call, why: DropReason, reason: unknown): void {
+    const execution = this.scope.of(call);
     if (execution.interest === 0) return;
     const failed = why === 'timed_out';
-    this.close(call, execution, failed ? 'failure' : 'cancelled', failed ? TIMED_OUT : undefined, undefined);
+    this.close(call, execution, failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
   }
 
   private close(call: Call, execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
     const durationMs = this.clock.now() - (call.memo[this.slot] as number);
-    const tokens = execution.attemptTokens;
-    execution.attemptTokens = undefined;
+    const tokens = call.memo[this.slot + 1] as unknown[] | undefined;
+    if (execution.attemptTokens === tokens) execution.attemptTokens = undefined;
     this.scope.pipeline.observers.end('attempt', tokens, end(execution, outcome, error, judged, durationMs, execution.attemptCalled), execution);
   }
 }
-
-/** Stands for the outer timeout's error, which the stages inside never see. */
-const TIMED_OUT = Object.freeze({ code: 'timeout', name: 'TimeoutError', message: 'timed out' });
 
 function end(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined, durationMs: number, called: boolean): SpanEnd {
   const attempts = execution.attempt || (execution.called ? 1 : 0);

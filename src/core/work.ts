@@ -2,6 +2,7 @@ import type { AsyncResource } from 'node:async_hooks';
 import type { Call } from './call.ts';
 import { capture } from './context.ts';
 import { isTimeoutError } from './errors.ts';
+import type { Execution } from './execution.ts';
 import type { Stage } from './policy.ts';
 
 /** What the user's function sees of its call. The members are getters: destructure or pass the object, `{ ...call }` does not carry `signal`. */
@@ -33,6 +34,8 @@ export class Work implements CallContext {
   private aborted = false;
   private reason: unknown = undefined;
   private by: Stage | null = null;
+  /** What it was abandoned in; the call itself may be in another execution of a nested pipeline by the time it ends. */
+  private execution: Execution | null = null;
   private controller: AbortController | null = null;
   private context: AsyncResource | null = null;
   private waiting: (() => void)[] | null = null;
@@ -80,6 +83,7 @@ export class Work implements CallContext {
   abandon(reason: unknown, by: Stage | null): void {
     this.by = by;
     const root = this.call.root;
+    this.execution = this.stage.execution(this.call);
     (root.orphans ??= []).push(this);
     this.abort(reason);
   }
@@ -98,17 +102,24 @@ export class Work implements CallContext {
   /** Starts `body` and brings its end to the stage, in the caller's own async context; `token` is what telemetry made for it. */
   start(body: (work: Work) => unknown, token: unknown): void {
     const { call } = this;
+    // A predicate may have ended the call just now.
+    if (call.at !== this.stage.index) return;
     this.serial = ++call.root.started;
     call.work = this;
     let answer: unknown;
     try {
-      answer = token === undefined ? body(this) : this.stage.scope.within(token, () => body(this));
+      answer = token === undefined ? body(this) : this.within(body, token);
       if (isThenable(answer)) return this.follow(answer);
     } catch (error) {
-      this.failed(error);
+      this.end(false, error);
       return;
     }
-    this.succeeded(answer);
+    this.end(true, answer);
+  }
+
+  /** Apart, because a closure in `start` would cost every call a scope object. */
+  private within(body: (work: Work) => unknown, token: unknown): unknown {
+    return this.stage.scope.within(token, () => body(this));
   }
 
   private follow(answer: PromiseLike<unknown>): void {
@@ -117,32 +128,30 @@ export class Work implements CallContext {
     // A foreign thenable may answer twice, or throw: a native promise in between makes an honest one of it.
     const promise = answer.constructor === Promise ? (answer as Promise<unknown>) : Promise.resolve(answer);
     const chained = promise.then(
-      (value) => root.chain(() => call.guarded(() => this.succeeded(value))),
-      (error) => root.chain(() => call.guarded(() => this.failed(error))),
+      (value) => root.chain(this, true, value),
+      (error) => root.chain(this, false, error),
     );
     root.open();
     chained.then(root.resolve!, root.reject!);
   }
 
-  private succeeded(value: unknown): void {
+  /** The user's code has ended: its stage hears of it, unless nobody waits for it any more. */
+  end(ok: boolean, result: unknown): void {
     this.over = true;
     const { call, stage } = this;
-    if (call.work !== this) return this.late(true, value);
+    if (call.work !== this) return this.late(ok, result);
     call.work = null;
-    stage.returned(call, value, this);
-  }
-
-  private failed(error: unknown): void {
-    this.over = true;
-    const { call, stage } = this;
-    if (call.work !== this) return this.late(false, error);
-    call.work = null;
-    stage.threw(call, error, this);
+    try {
+      if (ok) stage.returned(call, result, this);
+      else stage.threw(call, result, this);
+    } catch (bug) {
+      call.broken(bug);
+    }
   }
 
   /** The answer of abandoned work: it moves nothing but what was held for it. */
   private late(ok: boolean, result: unknown): void {
-    const { call, stage, by, reason } = this;
+    const { call, stage, by, reason, execution } = this;
     const orphans = call.root.orphans;
     const at = orphans?.indexOf(this) ?? -1;
     if (at >= 0) orphans!.splice(at, 1);
@@ -150,7 +159,8 @@ export class Work implements CallContext {
     if (by !== null) by.late();
     else scope.pipeline.cells.late++;
     const policy = by?.label ?? scope.pipeline.name;
-    if (stage.heardBy(call)) stage.tell(call, ok ? { type: 'late', policy, value: result } : { type: 'late', policy, error: result });
+    if (execution?.interest === 2)
+      scope.pipeline.observers.event(ok ? { type: 'late', policy, value: result } : { type: 'late', policy, error: result }, execution, execution.tokens);
     if (ok) call.discard(result);
     // The function's own abort error belongs to the timeout that asked for it, unless it came too late to matter.
     else if (isTimeoutError(reason) && reason !== result && reason.cause === undefined && Object.isExtensible(reason))

@@ -3,11 +3,13 @@ import type { Call } from '../core/call.ts';
 import { deadlineExceeded } from '../core/deadline.ts';
 import { Deadline, DeadlineList } from '../core/deadlines.ts';
 import { BulkheadFullError, withoutStack } from '../core/errors.ts';
-import { check, either, flag, isPlain, needed, number, policyName, shape } from '../core/options.ts';
+import { releaseAfterWork } from '../core/held-slot.ts';
+import { check, either, flag, needed, number, policyName } from '../core/options.ts';
 import { oneClock } from '../core/one-clock.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
-import { afterWork, park } from '../core/sleep.ts';
-import { systemClock, type Timer } from '../ports/clock.ts';
+import { fields } from '../core/policy-rules.ts';
+import { park } from '../core/sleep.ts';
+import { systemClock } from '../ports/clock.ts';
 
 /** Options of {@link bulkhead}. */
 export interface BulkheadOptions {
@@ -40,7 +42,7 @@ const rules = {
   limit: needed(limitRule),
   queue: number(0, undefined, { whole: true, infinite: true }),
   maxWaitMs: number(0, undefined, { above: true, infinite: true }),
-  holdUntilSettled: either(flag, shape('{ maxMs }', (value) => isPlain(value) && number(0, undefined, { infinite: true })(value.maxMs) === undefined)),
+  holdUntilSettled: either(flag, fields({ maxMs: needed(number(0, undefined, { infinite: true })) })),
   name: policyName,
 };
 
@@ -52,9 +54,9 @@ const rules = {
 export function bulkhead(options: BulkheadOptions): Bulkhead {
   check('bulkhead', options, rules);
   const { limit, queue = 0, maxWaitMs = 1_000, holdUntilSettled = { maxMs: 60_000 }, name } = options;
-  const holdMs = holdUntilSettled === false ? 0 : holdUntilSettled === true ? Number.POSITIVE_INFINITY : holdUntilSettled.maxMs;
+  const holdMs =
+    holdUntilSettled === false ? 0 : holdUntilSettled === true ? Number.POSITIVE_INFINITY : holdUntilSettled.maxMs;
   const slots = new Slots(limit, queue);
-  const counts: Counts = { full: 0, expired: 0, leaked: 0 };
   const home = oneClock('a bulkhead', systemClock);
   return {
     kind: 'bulkhead',
@@ -62,7 +64,7 @@ export function bulkhead(options: BulkheadOptions): Bulkhead {
     limits: true,
     stage(host) {
       home.adopt(host);
-      return new BulkheadStage(slots, counts, maxWaitMs, holdMs, host);
+      return new BulkheadStage(slots, maxWaitMs, holdMs, host);
     },
     get active() {
       return slots.active;
@@ -84,16 +86,10 @@ export function bulkhead(options: BulkheadOptions): Bulkhead {
       queued: slots.queued,
       queueLimit: slots.queueLimit,
       held: slots.held,
-      leaked: counts.leaked,
-      rejections: { bulkhead_full: counts.full, queue_timeout: counts.expired },
+      leaked: slots.leaked,
+      rejections: { bulkhead_full: slots.full, queue_timeout: slots.expired },
     }),
   };
-}
-
-interface Counts {
-  full: number;
-  expired: number;
-  leaked: number;
 }
 
 /** What a call that holds a slot keeps, in place of its place in the queue. */
@@ -109,16 +105,14 @@ class BulkheadStage extends Stage {
   /** The seat or the wait, and how many user functions had been started when the seat was taken. */
   override readonly slots = 2;
   private readonly pool: Slots;
-  private readonly counts: Counts;
   private readonly maxWaitMs: number;
   private readonly holdMs: number;
   private readonly host: Host;
   private readonly list: DeadlineList | undefined;
 
-  constructor(pool: Slots, counts: Counts, maxWaitMs: number, holdMs: number, host: Host) {
+  constructor(pool: Slots, maxWaitMs: number, holdMs: number, host: Host) {
     super();
     this.pool = pool;
-    this.counts = counts;
     this.maxWaitMs = maxWaitMs;
     this.holdMs = holdMs;
     this.host = host;
@@ -133,30 +127,28 @@ class BulkheadStage extends Stage {
   private seat(call: Call): void {
     call.memo[this.slot] = SEATED;
     call.memo[this.slot + 1] = call.root.started;
-    this.proceed(call);
+    if (call.at !== this.index) return;
+    call.at++;
+    call.heard = false;
+    this.inner.enter(call);
   }
 
   private queue(call: Call): void {
     const { pool, list } = this;
-    if (!pool.hasPlace) {
-      this.counts.full++;
-      return this.reject(call, 'bulkhead_full');
-    }
+    if (pool.refuses()) return this.reject(call, 'bulkhead_full');
     const now = this.host.clock.now();
-    const left = call.root.deadline - now;
+    const left = (call.root.deadline ?? Number.POSITIVE_INFINITY) - now;
     if (left <= 0) return this.raise(call, deadlineExceeded(this, call, left));
-    const ticket = pool.wait(park(call, this), now)!;
-    const deadline = list === undefined ? undefined : new Deadline(() => pool.expire(ticket), call, this.maxWaitMs, null);
+    const ticket = pool.wait(park(call, this), now);
+    const deadline =
+      list === undefined ? undefined : new Deadline(() => pool.expire(ticket), call, this.maxWaitMs, null);
     if (deadline !== undefined) list!.add(deadline);
     call.memo[this.slot] = { ticket, deadline } satisfies Waiting;
   }
 
   override resume(call: Call): void {
     const { ticket, deadline } = call.memo[this.slot] as Waiting;
-    if (ticket.state === 'expired') {
-      this.counts.expired++;
-      return this.reject(call, 'queue_timeout');
-    }
+    if (ticket.state === 'expired') return this.reject(call, 'queue_timeout');
     if (deadline !== undefined) this.list!.remove(deadline);
     const waitedMs = this.host.clock.now() - ticket.since;
     if (this.execution(call).interest !== 0) this.tell(call, { type: 'dequeued', policy: this.label, waitedMs });
@@ -166,12 +158,18 @@ class BulkheadStage extends Stage {
   private reject(call: Call, reason: 'bulkhead_full' | 'queue_timeout'): void {
     const { limit, queueLimit } = this.pool;
     if (this.heardBy(call)) this.tell(call, { type: 'rejected', policy: this.label, reason });
-    this.raise(call, withoutStack(this.host.stackTraces, () => new BulkheadFullError(reason, limit, queueLimit, this.origin(call))));
+    this.raise(
+      call,
+      withoutStack(this.host.stackTraces, () => new BulkheadFullError(reason, limit, queueLimit, this.origin(call))),
+    );
   }
 
   override succeed(call: Call, value: unknown): void {
     this.leave(call);
-    this.pass(call, value);
+    if (call.at !== this.index) return;
+    call.at--;
+    call.heard = true;
+    this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {
@@ -180,7 +178,9 @@ class BulkheadStage extends Stage {
   }
 
   override drop(call: Call, _why: DropReason): void {
-    const kept = call.memo[this.slot] as Waiting | typeof SEATED;
+    const kept = call.memo[this.slot] as Waiting | typeof SEATED | undefined;
+    // Turned away, and a listener ended the call when it heard of that.
+    if (kept === undefined) return;
     if (kept === SEATED) return this.leave(call);
     if (kept.deadline !== undefined) this.list!.remove(kept.deadline);
     this.pool.withdraw(kept.ticket);
@@ -191,27 +191,9 @@ class BulkheadStage extends Stage {
     else this.hold(call, call.memo[this.slot + 1] as number);
   }
 
-  /** The slot stays taken until every work below it has ended, or for `holdMs`: one hung function must not eat it for ever. */
   private hold(call: Call, since: number): void {
-    const { pool, counts } = this;
-    let timer: Timer | undefined;
-    let over = false;
-    const free = () => {
-      if (over) return;
-      over = true;
-      if (timer !== undefined) pool.held--;
-      timer?.cancel();
-      pool.release();
-    };
-    afterWork(call, since, free);
-    if (over) return;
-    pool.held++;
-    timer = this.host.clock.after(this.holdMs, () => {
-      counts.leaked++;
+    releaseAfterWork(call, since, this.pool, this.holdMs, this.host, () => {
       if (this.heardBy(call)) this.tell(call, { type: 'leaked', policy: this.label });
-      free();
     });
-    // The call has long been answered; only its slot waits.
-    timer.unref();
   }
 }

@@ -1,10 +1,12 @@
 import type { Call } from '../core/call.ts';
 import { Deadline, deadlineIn } from '../core/deadlines.ts';
-import { TimeoutError, withoutStack } from '../core/errors.ts';
+import { because, TimeoutError, withoutStack } from '../core/errors.ts';
+import type { Execution } from '../core/execution.ts';
 import { judge } from '../core/judge.ts';
 import { check, either, callable, isPlain, needed, number, policyName, shape } from '../core/options.ts';
-import { isWhen, type Judgement, type Matcher, matcher, type Outcome, type When } from '../core/outcome.ts';
+import { type Judgement, type Matcher, matcher, type Outcome, resultOf, type When } from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
+import { judging } from '../core/policy-rules.ts';
 import { type CallContext, Work } from '../core/work.ts';
 import type { Timer } from '../ports/clock.ts';
 import type { SpanEnd } from '../telemetry/observer.ts';
@@ -21,10 +23,11 @@ export interface FallbackOptions<R, V = never> {
   readonly name?: string | undefined;
 }
 
+const ready = shape('{ value }', (to) => isPlain(to) && 'value' in to);
 const rules = {
-  to: needed(either(callable, shape('{ value }', (to) => isPlain(to) && 'value' in to))),
+  to: needed(either(callable, ready)),
   timeoutMs: number(0, undefined, { above: true, infinite: true }),
-  when: shape('a predicate, { error, result } or a cockatiel handler', isWhen),
+  when: judging,
   name: policyName,
 };
 
@@ -35,7 +38,8 @@ type To = ((outcome: Outcome, call: CallContext) => unknown) | { readonly value:
  * most once. When it fails, its error surfaces, with the original as `cause`. Throws a `TypeError` for bad options.
  */
 export function fallback<R>(to: (outcome: Outcome, call: CallContext) => R): Policy<Awaited<R>>;
-export function fallback<R = never, const V = never>(options: FallbackOptions<R, V>): Policy<Awaited<R> | V>;
+// Without NoInfer the list of policies it stands in would say what it answers, and lose it.
+export function fallback<R = never, const V = never>(options: FallbackOptions<R, V>): Policy<NoInfer<Awaited<R> | V>>;
 export function fallback(options: To | FallbackOptions<unknown, unknown>): Policy<unknown> {
   const given = typeof options === 'function' ? { to: options } : (options as FallbackOptions<unknown, unknown>);
   check('fallback', given, rules);
@@ -49,7 +53,6 @@ export function fallback(options: To | FallbackOptions<unknown, unknown>): Polic
   };
 }
 
-/** One run of a fallback. */
 interface Answering {
   readonly outcome: Outcome;
   readonly errorType: string | undefined;
@@ -75,10 +78,20 @@ class FallbackStage extends Stage {
     this.host = host;
   }
 
+  override enter(call: Call): void {
+    if (call.at !== this.index) return;
+    call.at++;
+    call.heard = false;
+    this.inner.enter(call);
+  }
+
   override succeed(call: Call, value: unknown): void {
     const judged = judge(this, call, this.when, true, value);
-    if (judged.verdict !== 'failure') return this.pass(call, value);
-    this.answer(call, { status: 'value', value }, judged);
+    if (judged.verdict === 'failure') return this.answer(call, { status: 'value', value }, judged);
+    if (call.at !== this.index) return;
+    call.at--;
+    call.heard = true;
+    this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {
@@ -87,38 +100,46 @@ class FallbackStage extends Stage {
     this.answer(call, { status: 'failure', error }, judged);
   }
 
-  private answer(call: Call, outcome: Outcome, judged: Judgement): void {
-    const { to } = this;
+  private answer(call: Call, outcome: Outcome, { errorType }: Judgement): void {
+    // A predicate may have ended the call.
+    if (call.at !== this.index) return;
+    const { to, timeoutMs } = this;
     const execution = this.execution(call);
-    const answering: Answering = { outcome, errorType: judged.errorType, tokens: undefined, startedAt: 0, timer: undefined };
-    if (typeof to !== 'function') {
-      call.memo[this.slot] = answering;
-      return this.answered(call, to.value);
-    }
-    const live = execution.interest !== 0;
+    const live = typeof to === 'function' && execution.interest !== 0;
+    const tokens = live ? this.begin(execution) : undefined;
     const run: Answering = {
-      ...answering,
-      tokens: live ? this.scope.pipeline.observers.start('fallback', execution, (this.inAttempt ? execution.attemptTokens : undefined) ?? execution.tokens) : undefined,
+      outcome,
+      errorType,
+      tokens,
       startedAt: live ? this.host.clock.now() : 0,
+      timer: undefined,
     };
+    if (typeof to !== 'function') return this.answered(call, run, to.value);
+    if (call.at !== this.index) return this.end(call, run, 'cancelled', undefined);
     call.memo[this.slot] = run;
     // Its own end is still to come: to the frame it is a stage at work again.
     call.heard = false;
-    const { timeoutMs } = this;
     if (timeoutMs !== Number.POSITIVE_INFINITY) {
       call.capture();
-      run.timer = deadlineIn(this.host.clock, timeoutMs, new Deadline(() => this.expire(call, run), call, timeoutMs, null));
+      const deadline = new Deadline(() => this.expire(call), call, timeoutMs, null);
+      run.timer = deadlineIn(this.host.clock, timeoutMs, deadline);
     }
     new Work(call, this, execution.attempt || 1).start((work) => to(outcome, work), run.tokens);
   }
 
-  private expire(call: Call, run: Answering): void {
+  private begin(execution: Execution): unknown[] {
+    const parents = (this.inAttempt ? execution.attemptTokens : undefined) ?? execution.tokens;
+    return this.scope.pipeline.observers.start('fallback', execution, parents);
+  }
+
+  private expire(call: Call): void {
     call.run(() => {
-      if (call.memo[this.slot] !== run || call.work === null) return;
       const { timeoutMs } = this;
+      const { work } = call;
+      if (work === null) return;
       const error = withoutStack(this.host.stackTraces, () => new TimeoutError(timeoutMs, this.origin(call)));
       if (this.heardBy(call)) this.tell(call, { type: 'timeout', policy: this.label, timeoutMs });
-      const { work } = call;
+      if (call.work !== work) return;
       call.work = null;
       work.abandon(error, this);
       this.threw(call, error);
@@ -126,45 +147,52 @@ class FallbackStage extends Stage {
   }
 
   override returned(call: Call, value: unknown): void {
-    this.close(call, 'success', undefined);
-    this.answered(call, value);
+    const run = this.take(call)!;
+    this.end(call, run, 'success', undefined);
+    this.answered(call, run, value);
   }
 
-  private answered(call: Call, value: unknown): void {
-    const { outcome, errorType } = call.memo[this.slot] as Answering;
+  private answered(call: Call, { outcome, errorType }: Answering, value: unknown): void {
     this.counts.success++;
     this.execution(call).rescued = true;
-    if (outcome.status === 'value') call.discard(outcome.value);
-    if (this.heardBy(call)) this.tell(call, { type: 'fallback', policy: this.label, result: 'success', errorType, ...reason(outcome) });
+    if (outcome.status === 'value' && outcome.value !== value) call.discard(outcome.value);
+    if (this.heardBy(call))
+      this.tell(call, { type: 'fallback', policy: this.label, result: 'success', errorType, ...resultOf(outcome) });
     this.pass(call, value);
   }
 
   override threw(call: Call, error: unknown): void {
-    const { outcome, errorType } = call.memo[this.slot] as Answering;
+    const run = this.take(call)!;
+    const { outcome, errorType } = run;
     this.counts.failure++;
-    this.close(call, 'failure', error);
+    this.end(call, run, 'failure', error);
     if (outcome.status === 'value') call.discard(outcome.value);
-    else if (error instanceof Error && error !== outcome.error && error.cause === undefined && Object.isExtensible(error))
-      Object.defineProperty(error, 'cause', { value: outcome.error, configurable: true, writable: true });
-    if (this.heardBy(call)) this.tell(call, { type: 'fallback', policy: this.label, result: 'failure', errorType, cause: error, ...reason(outcome) });
+    else because(error, outcome.error);
+    const what = { type: 'fallback', policy: this.label, result: 'failure', errorType, cause: error } as const;
+    if (this.heardBy(call)) this.tell(call, { ...what, ...resultOf(outcome) });
     this.raise(call, error);
   }
 
-  override drop(call: Call, why: DropReason): void {
-    const run = call.memo[this.slot] as Answering | undefined;
-    if (run !== undefined) this.close(call, why === 'timed_out' ? 'failure' : 'cancelled', undefined);
+  override drop(call: Call, why: DropReason, reason: unknown): void {
+    const run = this.take(call);
+    if (run === undefined) return;
+    this.end(call, run, why === 'timed_out' ? 'failure' : 'cancelled', why === 'timed_out' ? reason : undefined);
+    if (run.outcome.status === 'value') call.discard(run.outcome.value);
   }
 
-  private close(call: Call, outcome: SpanEnd['outcome'], error: unknown): void {
-    const { tokens, startedAt, timer } = call.memo[this.slot] as Answering;
-    timer?.cancel();
+  /** Takes the run out: it ends once, also when a listener ends the call in the middle of that. */
+  private take(call: Call): Answering | undefined {
+    const run = call.memo[this.slot] as Answering | undefined;
+    call.memo[this.slot] = undefined;
+    run?.timer?.cancel();
+    return run;
+  }
+
+  private end(call: Call, { tokens, startedAt }: Answering, outcome: SpanEnd['outcome'], error: unknown): void {
     if (tokens === undefined) return;
     const execution = this.execution(call);
     const durationMs = this.host.clock.now() - startedAt;
-    this.scope.pipeline.observers.end('fallback', tokens, { outcome, error, errorType: undefined, durationMs, attempts: execution.attempt, rejected: false }, execution);
+    const end = { outcome, error, errorType: undefined, durationMs, attempts: execution.attempt, rejected: false };
+    this.scope.pipeline.observers.end('fallback', tokens, end, execution);
   }
-}
-
-function reason(outcome: Outcome): { error: unknown } | { value: unknown } {
-  return outcome.status === 'failure' ? { error: outcome.error } : { value: outcome.value };
 }

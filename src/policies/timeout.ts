@@ -60,7 +60,13 @@ class TimeoutStage extends Stage {
   private readonly list: DeadlineList | undefined;
   private readonly fire = (deadline: Deadline): void => this.expire(deadline);
 
-  constructor(ms: TimeoutOptions['ms'], fallbackMs: number, cooperative: boolean, counts: TimeoutStage['counts'], host: Host) {
+  constructor(
+    ms: TimeoutOptions['ms'],
+    fallbackMs: number,
+    cooperative: boolean,
+    counts: TimeoutStage['counts'],
+    host: Host,
+  ) {
     super();
     this.ms = ms;
     this.fallbackMs = fallbackMs;
@@ -80,20 +86,27 @@ class TimeoutStage extends Stage {
       call.memo[this.slot] = deadline;
       list.add(deadline);
     }
-    this.proceed(call);
+    if (call.at !== this.index) return;
+    call.at++;
+    call.heard = false;
+    this.inner.enter(call);
   }
 
   /** The length is a function of the call. */
   private ask(call: Call): void {
     let ms = this.fallbackMs;
     try {
-      const answer: unknown = (this.ms as (call: CallContext) => unknown)(new Work(call, this, this.execution(call).attempt || 1));
+      const answer: unknown = (this.ms as (call: CallContext) => unknown)(
+        new Work(call, this, this.execution(call).attempt || 1),
+      );
       if (answer === undefined) ms = Number.POSITIVE_INFINITY;
       else if (typeof answer === 'number' && !Number.isNaN(answer)) ms = answer;
       else throw new TypeError(`ms must answer milliseconds or undefined, received ${show(answer)}`);
     } catch (error) {
       this.fault(call, 'ms', error);
     }
+    // It may have ended the call just now, and nobody would disarm it.
+    if (call.at !== this.index) return;
     if (ms === Number.POSITIVE_INFINITY) return this.proceed(call);
     if (ms <= 0) return this.refuse(call, ms);
     call.capture();
@@ -106,7 +119,10 @@ class TimeoutStage extends Stage {
   private refuse(call: Call, remainingMs: number): void {
     this.counts.exceeded++;
     if (this.heardBy(call)) this.tell(call, { type: 'rejected', policy: this.label, reason: 'deadline_exceeded' });
-    this.raise(call, withoutStack(this.host.stackTraces, () => new DeadlineExceededError(remainingMs, this.origin(call))));
+    this.raise(
+      call,
+      withoutStack(this.host.stackTraces, () => new DeadlineExceededError(remainingMs, this.origin(call))),
+    );
   }
 
   private expire(deadline: Deadline): void {
@@ -133,7 +149,10 @@ class TimeoutStage extends Stage {
 
   override succeed(call: Call, value: unknown): void {
     this.disarm(call);
-    this.pass(call, value);
+    if (call.at !== this.index) return;
+    call.at--;
+    call.heard = true;
+    this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {

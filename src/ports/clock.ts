@@ -42,13 +42,16 @@ let coarseReading = 0;
 let coarseLeft = 0;
 let coarseArmed = false;
 
+/** Looked up once: on the global object it is a getter that costs as much as the reading itself. */
+const host = performance;
+
 /** The host's clock: `performance.now()` and `setTimeout`. */
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now: () => host.now(),
 
   after(ms, fn) {
     if (ms === Infinity) return never;
-    const timer = new SystemTimer(performance.now() + (ms > 0 ? ms : 0), fn);
+    const timer = new SystemTimer(host.now() + (ms > 0 ? ms : 0), fn);
     timer.arm();
     return timer;
   },
@@ -64,7 +67,7 @@ export const systemClock: Clock = {
       coarseArmed = true;
       unref(setTimeout(endCoarse, coarseMs));
     }
-    return (coarseReading = performance.now());
+    return (coarseReading = host.now());
   },
 };
 
@@ -89,14 +92,14 @@ class SystemTimer implements Timer {
   }
 
   arm(): void {
-    const left = Math.ceil(this.due - performance.now());
+    const left = Math.ceil(this.due - host.now());
     this.handle = setTimeout(fire, left < longestTimeout ? left : longestTimeout, this);
     if (!this.held) unref(this.handle);
   }
 
   /** Node counts from the time its loop last looked, so it may fire early, and long delays come in pieces. */
   elapsed(): void {
-    if (performance.now() < this.due) return this.arm();
+    if (host.now() < this.due) return this.arm();
     this.handle = undefined;
     this.fn();
   }

@@ -1,5 +1,6 @@
 import type { IDefaultPolicyContext, IPolicy } from 'cockatiel';
 import { policy } from '../../core/around.ts';
+import { capture } from '../../core/context.ts';
 import type { Policy } from '../../core/policy.ts';
 import type { CallContext } from '../../core/work.ts';
 
@@ -13,6 +14,10 @@ export function adopt(foreign: IPolicy<any, any>): Policy<any> {
     kind: 'cockatiel',
     // cockatiel does not say which of its policies runs again, and `wrap` hides it.
     repeats: true,
-    around: (call: CallContext, next) => foreign.execute(({ signal }: IDefaultPolicyContext) => next(signal), call.signal),
+    around(call: CallContext, next) {
+      // A waiting call of its bulkhead is started by the call that makes room, in that one's async context.
+      const home = capture();
+      return foreign.execute(({ signal }: IDefaultPolicyContext) => home.runInAsyncScope(next, undefined, signal), call.signal);
+    },
   });
 }

@@ -37,7 +37,11 @@ export function discardBody(response: unknown): void {
 /** For bodies that were dropped unread: only the collector hears of that. Made at the first use. */
 let collected: FinalizationRegistry<Tether> | undefined;
 
-function guardStream(inner: ReadableStream<Uint8Array>, attempt: AbortController, limits: BodyLimits): ReadableStream<Uint8Array> {
+function guardStream(
+  inner: ReadableStream<Uint8Array>,
+  attempt: AbortController,
+  limits: BodyLimits,
+): ReadableStream<Uint8Array> {
   const bytes = isByteStream(inner);
   const tether = new Tether(inner.getReader(), attempt);
   const source = {
@@ -68,7 +72,9 @@ interface Sink {
 async function pump(sink: Sink, tether: Tether, { clock, idleMs, idleError }: BodyLimits): Promise<void> {
   let waiting = true;
   const timer: Timer | undefined =
-    idleMs === Number.POSITIVE_INFINITY ? undefined : clock.after(idleMs, () => soon(() => waiting && tether.end(idleError())));
+    idleMs === Number.POSITIVE_INFINITY
+      ? undefined
+      : clock.after(idleMs, () => soon(() => waiting && tether.end(idleError())));
   timer?.unref();
   try {
     const { done, value } = await tether.reader.read();

@@ -14,7 +14,11 @@ import { errorCode, judgeError, judgeStatus, provesUnsent } from './semantics.ts
 export type { RequestDescription, ResilientInit };
 
 /** `fetch` itself, which also takes a {@link ResilientInit}. */
-export type ResilientFetch = ((input: Parameters<typeof globalThis.fetch>[0], init: ResilientInit) => Promise<Response>) & typeof globalThis.fetch;
+export type ResilientFetch = ((
+  input: Parameters<typeof globalThis.fetch>[0],
+  init: ResilientInit,
+) => Promise<Response>) &
+  typeof globalThis.fetch;
 
 /** What of a pipeline is used here; a fallback in it has to answer a `Response`. */
 export type FetchPipeline = Pick<Pipeline<Response>, 'name' | 'execute' | '_alt'>;
@@ -54,7 +58,10 @@ const rules: Readonly<Record<string, Rule>> = {
   maxReplayBytes: /* @__PURE__ */ number(0, Number.POSITIVE_INFINITY, { infinite: true }),
   idempotent: callable,
   key: callable,
-  clock: /* @__PURE__ */ shape('a clock', (value) => typeof value?.now === 'function' && typeof value?.after === 'function'),
+  clock: /* @__PURE__ */ shape(
+    'a clock',
+    (value) => typeof value?.now === 'function' && typeof value?.after === 'function',
+  ),
 };
 
 /**
@@ -66,19 +73,34 @@ const rules: Readonly<Record<string, Rule>> = {
  * Without `baseFetch` the global `fetch` is looked up for each request, so that what is patched in later is used.
  * @throws TypeError or RangeError for options that cannot be
  */
-export function resilientFetch(given: FetchPipeline | ResilientFetchOptions, baseFetch?: typeof globalThis.fetch): ResilientFetch {
-  const options = isPipeline(given) || typeof given !== 'object' || given === null ? { pipeline: given as FetchPipeline } : given;
+export function resilientFetch(
+  given: FetchPipeline | ResilientFetchOptions,
+  baseFetch?: typeof globalThis.fetch,
+): ResilientFetch {
+  const options =
+    isPipeline(given) || typeof given !== 'object' || given === null ? { pipeline: given as FetchPipeline } : given;
   check('resilientFetch', options, rules);
   if (baseFetch !== undefined && typeof baseFetch !== 'function')
     throw new TypeError(`Cannot create resilientFetch: "baseFetch" must be a function, received ${show(baseFetch)}`);
-  const { pipeline, bodyIdleMs = 30_000, maxReplayBytes = 1_048_576, idempotent, key: keyOf = originOf, clock = systemClock } = options;
+  const {
+    pipeline,
+    bodyIdleMs = 30_000,
+    maxReplayBytes = 1_048_576,
+    idempotent,
+    key: keyOf = originOf,
+    clock = systemClock,
+  } = options;
   const policy = `${pipeline.name}/body`;
 
-  return async function resilient(input: Parameters<typeof globalThis.fetch>[0], init?: ResilientInit): Promise<Response> {
+  return async function resilient(
+    input: Parameters<typeof globalThis.fetch>[0],
+    init?: ResilientInit,
+  ): Promise<Response> {
     const request = new Outgoing(input, init, maxReplayBytes);
     const { signal, url } = request;
     // fetch itself says best what is wrong with it.
-    if (signal !== undefined && typeof signal.addEventListener !== 'function') return (baseFetch ?? globalThis.fetch)(input, init);
+    if (signal !== undefined && typeof signal.addEventListener !== 'function')
+      return (baseFetch ?? globalThis.fetch)(input, init);
     const key = url && guarded('key', () => keyOf(url), originOf(url));
     const asked = idempotent && guarded('idempotent', () => idempotent(request.description), undefined);
     const repeatable = request.idempotent ?? asked ?? request.isIdempotent;
@@ -86,14 +108,17 @@ export function resilientFetch(given: FetchPipeline | ResilientFetchOptions, bas
       signal,
       idleMs: bodyIdleMs,
       clock,
-      idleError: () => withoutStack(false, () => new TimeoutError(bodyIdleMs, { policy, pipeline: pipeline.name, key })),
+      idleError: () =>
+        withoutStack(false, () => new TimeoutError(bodyIdleMs, { policy, pipeline: pipeline.name, key })),
     };
     let last: Response | undefined;
     let answer: Response | undefined;
     // A turn later, because a fallback may be about to answer with the body of the response it stands in for.
-    const discard = (value: Response | undefined) => soon(() => value !== answer && value?.body !== answer?.body && discardBody(value));
+    const discard = (value: Response | undefined) =>
+      soon(() => value !== answer && value?.body !== answer?.body && discardBody(value));
     try {
-      const once = async (call: CallContext) => (last = await attempt(call, request, baseFetch ?? globalThis.fetch, limits));
+      const once = async (call: CallContext) =>
+        (last = await attempt(call, request, baseFetch ?? globalThis.fetch, limits));
       answer = await pipeline.execute(once, {
         signal,
         key,
@@ -122,7 +147,12 @@ export function resilientFetch(given: FetchPipeline | ResilientFetchOptions, bas
 }
 
 /** One sending: the call's signal ends it until the headers are there; from then on the limits of the body do. */
-async function attempt({ signal }: CallContext, request: Outgoing, baseFetch: typeof globalThis.fetch, limits: BodyLimits): Promise<Response> {
+async function attempt(
+  { signal }: CallContext,
+  request: Outgoing,
+  baseFetch: typeof globalThis.fetch,
+  limits: BodyLimits,
+): Promise<Response> {
   const controller = new AbortController();
   const abort = () => controller.abort(signal.reason);
   if (signal.aborted) abort();
@@ -149,5 +179,8 @@ function originOf(url: URL): string | undefined {
 }
 
 function isPipeline(value: unknown): value is FetchPipeline {
-  return typeof (value as FetchPipeline | undefined)?.execute === 'function' && typeof (value as FetchPipeline).name === 'string';
+  return (
+    typeof (value as FetchPipeline | undefined)?.execute === 'function' &&
+    typeof (value as FetchPipeline).name === 'string'
+  );
 }

@@ -24,7 +24,23 @@ export interface RequestDescription {
 }
 
 /** Everything `fetch` reads from its second argument; a `Request` given there has it on its prototype, out of a spread's reach. */
-const members = ['method', 'headers', 'body', 'referrer', 'referrerPolicy', 'mode', 'credentials', 'cache', 'redirect', 'integrity', 'keepalive', 'duplex', 'priority', 'dispatcher', 'window'];
+const members = [
+  'method',
+  'headers',
+  'body',
+  'referrer',
+  'referrerPolicy',
+  'mode',
+  'credentials',
+  'cache',
+  'redirect',
+  'integrity',
+  'keepalive',
+  'duplex',
+  'priority',
+  'dispatcher',
+  'window',
+];
 
 type Replay = 'always' | 'never' | Recording;
 
@@ -98,7 +114,9 @@ export class Outgoing {
 
   private get headers(): Headers {
     const { headers } = this.init;
-    return headers == null && this.request !== undefined ? this.request.headers : new Headers((headers ?? {}) as Record<string, string>);
+    return headers == null && this.request !== undefined
+      ? this.request.headers
+      : new Headers((headers ?? {}) as Record<string, string>);
   }
 
   /** Sends it once more. Rejects rather than send what is left of a body that was used. */
@@ -112,7 +130,8 @@ export class Outgoing {
       const made = { ...init, body: await factory(), duplex: 'half' };
       return fetch(this.target, made as RequestInit);
     }
-    if (again && !this.replayable) throw new TypeError('The body was a stream and is used; give a "bodyFactory" to send the request again');
+    if (again && !this.replayable)
+      throw new TypeError('The body was a stream and is used; give a "bodyFactory" to send the request again');
     if (typeof replay !== 'object') return fetch(this.target, init as RequestInit);
     if (!again) return fetch(replay.start(), init as RequestInit);
     const Kind = request!.constructor as typeof Request;
@@ -153,7 +172,9 @@ function pick(given: Record<string, unknown> | undefined): Record<string, unknow
 
 /** Another fetch may bring its own Request. */
 function isRequest(input: Input): input is Request {
-  return typeof input === 'object' && input !== null && 'url' in input && typeof (input as Request).clone === 'function';
+  return (
+    typeof input === 'object' && input !== null && 'url' in input && typeof (input as Request).clone === 'function'
+  );
 }
 
 /** Bytes as they are now: fetch copies them when it is called, and a buffer may have been filled anew before the next attempt. */
@@ -163,6 +184,7 @@ function steady(body: unknown): unknown {
 }
 
 /** Streams and iterables, web's and Node's. */
-function isOneShot(body: any): boolean {
-  return typeof body === 'object' && (typeof body.getReader === 'function' || typeof body[Symbol.asyncIterator] === 'function' || typeof body.pipe === 'function');
+function isOneShot(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return false;
+  return 'getReader' in body || 'pipe' in body || Symbol.asyncIterator in body;
 }

@@ -34,7 +34,12 @@ export function judgeStatus(status: number, header: ReadHeader, wallClockMs: num
     case 504:
       return { verdict: 'failure', errorType: String(status), retryAfterMs: retryAfterMs(header, wallClockMs) };
     case 429:
-      return { verdict: 'failure', breaker: 'ignored', errorType: '429', retryAfterMs: retryAfterMs(header, wallClockMs) };
+      return {
+        verdict: 'failure',
+        breaker: 'ignored',
+        errorType: '429',
+        retryAfterMs: retryAfterMs(header, wallClockMs),
+      };
     default:
       return SUCCESS;
   }
@@ -61,7 +66,8 @@ export function errorCode(error: unknown): string | undefined {
 export function provesUnsent(error: unknown, destination?: Destination): boolean {
   for (const link of causes(error)) {
     // Happy eyeballs: one error per address that was tried.
-    if (Array.isArray(link.errors) && link.errors.length > 0) return link.errors.every((one) => provesUnsent(one, destination));
+    if (Array.isArray(link.errors) && link.errors.length > 0)
+      return link.errors.every((one) => provesUnsent(one, destination));
     if (neverConnected(link)) return destination === undefined || cameFrom(link, destination);
   }
   return false;
@@ -104,7 +110,9 @@ export function retryAfterMs(header: ReadHeader, wallClockMs: number): number | 
 }
 
 function decimal(value: string | null | undefined): number | undefined {
-  return value != null && /^\s*\d+(\.\d+)?\s*$/.test(value) ? Math.min(Number(value), Number.MAX_SAFE_INTEGER) : undefined;
+  return value != null && /^\s*\d+(\.\d+)?\s*$/.test(value)
+    ? Math.min(Number(value), Number.MAX_SAFE_INTEGER)
+    : undefined;
 }
 
 /** The three forms of RFC 9110, 5.6.7; `Date.parse` alone takes "foo 1" for a day in 2001. */
@@ -114,7 +122,8 @@ function httpDate(value: string | null | undefined): number | undefined {
   let date = Number.NaN;
   if (new RegExp(`^[A-Z][a-z]{2}, \\d\\d [A-Z][a-z]{2} \\d{4} ${time} GMT$`).test(text)) date = Date.parse(text);
   else if (new RegExp(`^[A-Z][a-z]{5,8}, \\d\\d-[A-Z][a-z]{2}-\\d\\d ${time} GMT$`).test(text)) date = Date.parse(text);
-  else if (new RegExp(`^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d ${time} \\d{4}$`).test(text)) date = Date.parse(`${text} GMT`);
+  else if (new RegExp(`^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d ${time} \\d{4}$`).test(text))
+    date = Date.parse(`${text} GMT`);
   return Number.isNaN(date) ? undefined : date;
 }
 
@@ -163,6 +172,7 @@ function cameFrom({ code, hostname, port, message }: SystemError, to: Destinatio
   if (typeof hostname === 'string' && hostname !== to.hostname) return false;
   const expected = to.port || (to.protocol === 'https:' ? '443' : '80');
   // undici names what it tried in the message alone: "(attempted address: example.org:443, timeout: 10000ms)"
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return !/attempted address/.test(String(message)) || String(message).includes(`:${expected},`);
+  if (code === 'UND_ERR_CONNECT_TIMEOUT')
+    return !/attempted address/.test(String(message)) || String(message).includes(`:${expected},`);
   return typeof port !== 'number' || String(port) === expected;
 }

@@ -84,7 +84,9 @@ export class Totals {
     const key = detail === undefined ? name : `${name}\n${detail}`;
     const cell = cells.get(key);
     if (cell === undefined) cells.set(key, { name, detail, value });
-    else cell.value = (METRICS[metric] as ObservableMetric).merge === 'max' ? Math.max(cell.value, value) : cell.value + value;
+    else
+      cell.value =
+        (METRICS[metric] as ObservableMetric).merge === 'max' ? Math.max(cell.value, value) : cell.value + value;
   }
 
   /** Takes numbers for `name`. */
@@ -98,7 +100,8 @@ export class Totals {
   }
 
   addAll(other: Totals, sign: 1 | -1 = 1): void {
-    for (const [metric, cells] of other.metrics) for (const { name, detail, value } of cells.values()) this.add(metric, name, detail, sign * value);
+    for (const [metric, cells] of other.metrics)
+      for (const { name, detail, value } of cells.values()) this.add(metric, name, detail, sign * value);
   }
 }
 

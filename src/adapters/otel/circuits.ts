@@ -13,7 +13,11 @@ const mostKeys = 1000;
 let openers: WeakMap<object, Map<string | undefined, otel.SpanContext>> | undefined;
 
 /** Remembers which span opened a circuit, so that the calls it turns away can point there. */
-export function rememberOpener(policies: readonly PolicyInfo[], change: StateChange, span: otel.Span | undefined): void {
+export function rememberOpener(
+  policies: readonly PolicyInfo[],
+  change: StateChange,
+  span: otel.Span | undefined,
+): void {
   // Half-open circuits turn calls away too, on behalf of the same opening.
   const identity = change.state === 'half_open' ? undefined : identityOf(policies, change.policy);
   if (identity === undefined) return;
@@ -28,13 +32,22 @@ export function rememberOpener(policies: readonly PolicyInfo[], change: StateCha
 }
 
 /** The span that opened the circuit which turned this call away. */
-export function openerOf(policies: readonly PolicyInfo[], policy: string, key: string | undefined): otel.SpanContext | undefined {
+export function openerOf(
+  policies: readonly PolicyInfo[],
+  policy: string,
+  key: string | undefined,
+): otel.SpanContext | undefined {
   const identity = openers && identityOf(policies, policy);
   return identity && openers?.get(identity)?.get(key);
 }
 
 /** Tells operators of a change of state, in the trace of the call that caused it. */
-export function logStateChange(logger: Logger | undefined, change: StateChange, errorType: string | undefined, context: otel.Context): void {
+export function logStateChange(
+  logger: Logger | undefined,
+  change: StateChange,
+  errorType: string | undefined,
+  context: otel.Context,
+): void {
   if (logger === undefined) return;
   // The numbers of the log data model; API 1.9 has no enum for them.
   const [severityNumber, severityText] = change.state === 'open' ? ([13, 'WARN'] as const) : ([9, 'INFO'] as const);

@@ -64,7 +64,10 @@ export class Collector {
     if (this.durations === undefined) {
       const boundaries = new Set(this.ledgers().flatMap((ledger) => [...ledger.buckets]));
       this.boundaries = boundaries.size === 0 ? BUCKETS : [...boundaries].sort((a, b) => a - b);
-      this.durations = { execution: this.histogram('pipeline', this.boundaries), attempt: this.histogram('attempt', this.boundaries) };
+      this.durations = {
+        execution: this.histogram('pipeline', this.boundaries),
+        attempt: this.histogram('attempt', this.boundaries),
+      };
     }
     return this.durations;
   }
@@ -76,7 +79,8 @@ export class Collector {
   /** A pipeline that comes after the histograms were made cannot have buckets of its own any more. */
   checkBuckets(pipeline: string, buckets: readonly number[] | undefined): void {
     const { boundaries } = this;
-    if (boundaries === undefined || buckets === undefined || buckets.every((boundary) => boundaries.includes(boundary))) return;
+    if (boundaries === undefined || buckets === undefined || buckets.every((boundary) => boundaries.includes(boundary)))
+      return;
     otel.diag.warn(
       `seaworthy: "durationBuckets" of pipeline "${pipeline}" came too late: a meter has one histogram for all pipelines, made with the first call.`,
     );
@@ -84,7 +88,11 @@ export class Collector {
 
   private histogram(id: keyof typeof HISTOGRAMS, boundaries: readonly number[]): otel.Histogram {
     const { name, unit, description } = HISTOGRAMS[id];
-    return this.meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries: [...boundaries] } });
+    return this.meter.createHistogram(name, {
+      unit,
+      description,
+      advice: { explicitBucketBoundaries: [...boundaries] },
+    });
   }
 
   private ledgers(): Ledger[] {
@@ -127,11 +135,17 @@ export class Collector {
     if (attributes !== undefined) return attributes;
     const metric: ObservableMetric = METRICS[id];
     if (streams.size >= mostStreams) {
-      if (!this.warned) otel.diag.warn(`seaworthy: ${metric.name} has ${mostStreams} streams; further ones are reported under ${OTHER}.`);
+      if (!this.warned)
+        otel.diag.warn(
+          `seaworthy: ${metric.name} has ${mostStreams} streams; further ones are reported under ${OTHER}.`,
+        );
       this.warned = true;
       return undefined;
     }
-    attributes = Object.freeze({ [metric.owner]: name, ...(metric.detail !== undefined && { [metric.detail]: detail }) });
+    attributes = Object.freeze({
+      [metric.owner]: name,
+      ...(metric.detail !== undefined && { [metric.detail]: detail }),
+    });
     streams.set(key, attributes);
     return attributes;
   }

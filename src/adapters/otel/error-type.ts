@@ -50,7 +50,9 @@ export class ErrorTypes {
     }
     if (!this.warned) {
       this.warned = true;
-      otel.diag.warn(`seaworthy: pipeline "${this.pipeline}" has more than ${mostTypes} error types; further ones are reported as ${OTHER}.`);
+      otel.diag.warn(
+        `seaworthy: pipeline "${this.pipeline}" has more than ${mostTypes} error types; further ones are reported as ${OTHER}.`,
+      );
     }
     return OTHER;
   }

@@ -1,4 +1,4 @@
-import * as otel from '@opentelemetry/api';
+import type * as otel from '@opentelemetry/api';
 import type { PipelineInfo, PolicyInfo } from '../../telemetry/observer.ts';
 import type { PipelineSnapshot, PolicySnapshot } from '../../telemetry/snapshot.ts';
 import { pipelineAsPolicyCells, pipelineCells, policyCells, Totals } from './cells.ts';
@@ -14,6 +14,12 @@ export interface Member {
   readonly ledger: Ledger;
 }
 
+/** A pipeline that has left and may still count: calls made after its disposal are turned away. */
+interface Departed {
+  readonly info: WeakRef<PipelineInfo>;
+  counted: Totals;
+}
+
 /**
  * The books of all pipelines that report to one place: who is read, and what those that are gone have counted. A counter
  * must never fall, so a pipeline that leaves hands its counts over to its name; the next one of that name goes on from
@@ -25,6 +31,7 @@ export class Ledger {
   private readonly members = new Set<Member>();
   /** Gone for the user, with calls still running. */
   private readonly leaving = new Set<Member>();
+  private readonly departed = new Set<Departed>();
   private readonly base = new Totals(true);
   /** Members a policy object sits in. */
   private readonly holders = new Map<object, number>();
@@ -37,10 +44,15 @@ export class Ledger {
   private readonly boundaries = new Set<number>();
 
   add(info: PipelineInfo, handle: object, buckets: readonly number[] | undefined): Member {
-    for (const boundary of buckets ?? BUCKETS) if (Number.isFinite(boundary)) this.boundaries.add(boundary);
-    // Without an SDK nobody collects, so whoever joins looks whether somebody has left.
+    for (const boundary of buckets ?? BUCKETS) this.boundaries.add(boundary);
+    // Without an SDK nobody collects, so whoever joins looks after one of those that have left.
     for (const oldest of this.leaving) {
       this.settle(oldest);
+      break;
+    }
+    for (const oldest of this.departed) {
+      this.departed.delete(oldest);
+      if (oldest.info.deref() !== undefined) this.departed.add(oldest);
       break;
     }
     const member: Member = { info, policies: info.policies, handle: new WeakRef(handle), ledger: this };
@@ -57,10 +69,9 @@ export class Ledger {
     return member;
   }
 
-  /** The pipeline was disposed of or collected. Its running calls are still counted to their end. */
+  /** The pipeline was disposed of, or nobody holds it any more. Its running calls are still counted to their end. */
   release(member: Member): void {
     if (!this.members.has(member)) return;
-    collected().unregister(member);
     this.leaving.add(member);
     this.settle(member);
   }
@@ -92,12 +103,13 @@ export class Ledger {
   /** Adds up everything there is to observe. */
   read(totals: Totals): void {
     for (const member of [...this.leaving]) this.settle(member);
+    for (const left of this.departed) this.recount(left);
     totals.addAll(this.base);
     const seen = new Set<object>();
     for (const member of this.members) {
       // The registry may be late, or never come.
       if (member.handle.deref() === undefined) this.leaving.add(member);
-      const snapshot = look(member);
+      const snapshot = look(member.info);
       if (snapshot === undefined) continue;
       this.writePipeline(snapshot, totals);
       member.policies.forEach(({ identity, name }, index) => {
@@ -108,9 +120,19 @@ export class Ledger {
     }
   }
 
+  private recount(left: Departed): void {
+    const info = left.info.deref();
+    const snapshot = info && look(info);
+    if (snapshot === undefined) return void this.departed.delete(left);
+    this.base.addAll(left.counted, -1);
+    left.counted = new Totals(true);
+    this.writePipeline(snapshot, left.counted);
+    this.base.addAll(left.counted);
+  }
+
   /** Hands over what a member that leaves has counted, as soon as no call of it runs any more. */
   private settle(member: Member): void {
-    const snapshot = look(member);
+    const snapshot = look(member.info);
     this.leaving.delete(member);
     if (snapshot !== undefined && snapshot.active > 0) {
       // To the end of the line, so that one long call does not hide the others.
@@ -118,7 +140,13 @@ export class Ledger {
       return;
     }
     this.members.delete(member);
-    if (snapshot !== undefined) this.writePipeline(snapshot, this.base);
+    // From here on nothing keeps what the pipeline was made of: a user's function in it may refer to the pipeline itself.
+    collected().unregister(member);
+    if (snapshot !== undefined) {
+      const left = { info: new WeakRef(member.info), counted: new Totals(true) };
+      this.departed.add(left);
+      this.recount(left);
+    }
     for (const identity of identities(member)) {
       const count = (this.holders.get(identity) ?? 1) - 1;
       if (count > 0) {
@@ -150,9 +178,9 @@ function identities(member: Member): Set<object> {
   return new Set(member.policies.map((policy) => policy.identity));
 }
 
-function look(member: Member): PipelineSnapshot | undefined {
+function look(info: PipelineInfo): PipelineSnapshot | undefined {
   try {
-    return member.info.snapshot();
+    return info.snapshot();
   } catch (error) {
     reportFault('snapshot()', error);
     return undefined;

@@ -1,49 +1,22 @@
 import * as otel from '@opentelemetry/api';
 import type { PolicyEvent } from '../../telemetry/events.ts';
 import type { CallInfo, Interest, Observer, ObserverFactory, PipelineInfo, SpanEnd } from '../../telemetry/observer.ts';
-import { followLogger, followMeter, followTracer, type LoggerProvider } from './binding.ts';
+import { followLogger, followMeter, followTracer } from './binding.ts';
 import { logStateChange, openerOf, rememberOpener } from './circuits.ts';
 import { type Collector, ledgerOf } from './collector.ts';
 import { ErrorTypes } from './error-type.ts';
 import { reportFault } from './fault.ts';
 import * as names from './names.ts';
+import { checkOptions, type TelemetryOptions } from './options.ts';
 import type { PipelineSeries } from './series.ts';
 import { Scope, Spans } from './spans.ts';
 
-/** What a pipeline's `telemetry` option may say. */
-export interface TelemetryOptions {
-  /** @default the global one, followed when it changes */
-  readonly tracerProvider?: otel.TracerProvider | undefined;
-  /** @default the global one, followed when it changes */
-  readonly meterProvider?: otel.MeterProvider | undefined;
-  /** One of `@opentelemetry/api` 1.10, or of `@opentelemetry/api-logs`. @default the global one, from API 1.10 on */
-  readonly loggerProvider?: LoggerProvider | undefined;
-  /** @default true */
-  readonly traces?: boolean | undefined;
-  /** @default true */
-  readonly metrics?: boolean | undefined;
-  /** @default true */
-  readonly logs?: boolean | undefined;
-  /**
-   * A span per attempt: in pipelines that run the function again, in all, or in none.
-   * @default 'auto'
-   */
-  readonly attemptSpans?: 'auto' | 'always' | 'never' | undefined;
-  /**
-   * Bucket boundaries of `seaworthy.pipeline.duration` and `seaworthy.attempt.duration`, in seconds. All pipelines of a
-   * meter share these histograms, so they get the boundaries of all of them, as known at the first call.
-   * @default 1 ms to 30 s in 17 steps
-   */
-  readonly durationBuckets?: readonly number[] | undefined;
-  /**
-   * Whether spans carry the first line of foreign errors' messages; our own texts hold nothing personal.
-   * @default true
-   */
-  readonly statusMessage?: boolean | undefined;
-}
-
-/** Makes the observer that speaks OpenTelemetry. Every pipeline has one unless `telemetry` is `false`. */
+/**
+ * Makes the observer that speaks OpenTelemetry. Every pipeline has one unless `telemetry` is `false`. Throws a `TypeError`
+ * for bad options.
+ */
 export function otelObserver(options: TelemetryOptions = {}): ObserverFactory {
+  checkOptions(options);
   return (info, handle) => observe(info, handle, options);
 }
 
@@ -82,7 +55,8 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
     if (collector === undefined || ledger === undefined) return;
     series ??= ledger.seriesOf(info.name);
     const { execution, attempt } = collector.histograms;
-    if (name === 'execution') return execution.record(end.durationMs / 1000, series.execution.of(end.outcome, errorType));
+    if (name === 'execution')
+      return execution.record(end.durationMs / 1000, series.execution.of(end.outcome, errorType));
     // A call that was turned away at once says nothing of how long attempts take.
     if (!info.repeats || end.rejected) return;
     attempt.record(end.durationMs / 1000, series.attempt(call.attemptKind).of(end.outcome, errorType));
@@ -113,7 +87,8 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
       }
       case 'dequeued':
         scope?.set(names.QUEUE_DURATION, event.waitedMs / 1000);
-        if (ledger !== undefined) collector?.queueDuration.record(event.waitedMs / 1000, ledger.queueAttributes(event.policy));
+        if (ledger !== undefined)
+          collector?.queueDuration.record(event.waitedMs / 1000, ledger.queueAttributes(event.policy));
         return;
       case 'timeout':
         return scope?.set(names.TIMEOUT_DURATION, event.timeoutMs / 1000);

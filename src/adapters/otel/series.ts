@@ -78,8 +78,13 @@ class OutcomeSeries {
   }
 
   private make(outcome: OutcomeName, errorType: string | undefined): otel.Attributes {
-    if (this.room?.take() === false && this.overflow !== undefined) return this.overflow.of(outcome, errorType && OTHER);
-    return Object.freeze({ ...this.fixed, [OUTCOME]: outcome, ...(errorType !== undefined && { [ERROR_TYPE]: errorType }) });
+    if (this.room?.take() === false && this.overflow !== undefined)
+      return this.overflow.of(outcome, errorType && OTHER);
+    return Object.freeze({
+      ...this.fixed,
+      [OUTCOME]: outcome,
+      ...(errorType !== undefined && { [ERROR_TYPE]: errorType }),
+    });
   }
 }
 

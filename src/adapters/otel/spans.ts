@@ -19,7 +19,14 @@ export class Scope {
   private inside: otel.Context | undefined;
   private ended: boolean;
 
-  constructor(name: SpanName, tracer: otel.Tracer, parent: Scope | undefined, span: otel.Span | undefined, around: otel.Context, attempt: AttemptInfo | undefined) {
+  constructor(
+    name: SpanName,
+    tracer: otel.Tracer,
+    parent: Scope | undefined,
+    span: otel.Span | undefined,
+    around: otel.Context,
+    attempt: AttemptInfo | undefined,
+  ) {
     this.name = name;
     this.tracer = tracer;
     this.parent = parent;
@@ -92,10 +99,18 @@ export class Spans {
     this.user = info.attributes;
     this.messages = messages;
     this.attempts = attempts;
-    this.titles = { execution: `execute ${info.name}`, attempt: `attempt ${info.name}`, fallback: `fallback ${info.name}` };
+    this.titles = {
+      execution: `execute ${info.name}`,
+      attempt: `attempt ${info.name}`,
+      fallback: `fallback ${info.name}`,
+    };
     const pipeline = { [names.PIPELINE_NAME]: info.name };
     const policies = info.policies.map((policy) => policy.kind);
-    this.own = { execution: { ...pipeline, [names.PIPELINE_POLICIES]: policies }, attempt: pipeline, fallback: pipeline };
+    this.own = {
+      execution: { ...pipeline, [names.PIPELINE_POLICIES]: policies },
+      attempt: pipeline,
+      fallback: pipeline,
+    };
     this.options = {
       execution: spanOptions({ ...info.attributes, ...this.own.execution }),
       fallback: spanOptions({ ...info.attributes, ...this.own.fallback }),
@@ -110,7 +125,9 @@ export class Spans {
 
   attempt(call: CallInfo, parent: Scope): Scope {
     const around = parent.context;
-    const span = this.attempts ? parent.tracer.startSpan(this.titles.attempt, this.attemptOptions(call), around) : undefined;
+    const span = this.attempts
+      ? parent.tracer.startSpan(this.titles.attempt, this.attemptOptions(call), around)
+      : undefined;
     return new Scope('attempt', parent.tracer, parent, span, around, attemptInfo(call));
   }
 
@@ -129,7 +146,9 @@ export class Spans {
       if (errorType === undefined) return;
       span.setAttribute(names.ERROR_TYPE, errorType);
       const message = describe(end.error, this.messages);
-      span.setStatus(message === undefined ? { code: otel.SpanStatusCode.ERROR } : { code: otel.SpanStatusCode.ERROR, message });
+      span.setStatus(
+        message === undefined ? { code: otel.SpanStatusCode.ERROR } : { code: otel.SpanStatusCode.ERROR, message },
+      );
     });
   }
 
@@ -157,5 +176,10 @@ function spanOptions(attributes: otel.Attributes): otel.SpanOptions {
 }
 
 function attemptInfo(call: CallInfo): AttemptInfo {
-  return Object.freeze({ pipeline: call.pipeline, attempt: Math.max(call.attempt, 1), kind: call.attemptKind, deadline: call.deadline });
+  return Object.freeze({
+    pipeline: call.pipeline,
+    attempt: Math.max(call.attempt, 1),
+    kind: call.attemptKind,
+    deadline: call.deadline,
+  });
 }

@@ -7,7 +7,8 @@ import { refusedUrl, serve, until } from './server.ts';
 
 const again = () => pipeline('api', [retry({ maxRetries: 2, backoff: 1 })]);
 /** A server that answers the given statuses, and the last of them for ever. */
-const statuses = (...codes: number[]) => serve((_, response, index) => void response.writeHead(codes[Math.min(index, codes.length - 1)]!).end());
+const statuses = (...codes: number[]) =>
+  serve((_, response, index) => void response.writeHead(codes[Math.min(index, codes.length - 1)]!).end());
 
 /** A fetch that fails `times` times with `error`, then answers 200. */
 function failing(error: unknown, times = 1) {
@@ -16,8 +17,12 @@ function failing(error: unknown, times = 1) {
     return new Response('ok');
   });
 }
-const reset = () => new TypeError('fetch failed', { cause: Object.assign(new Error('read'), { code: 'ECONNRESET', syscall: 'read' }) });
-const refused = () => new TypeError('fetch failed', { cause: Object.assign(new Error('connect'), { code: 'ECONNREFUSED', syscall: 'connect' }) });
+const reset = () =>
+  new TypeError('fetch failed', { cause: Object.assign(new Error('read'), { code: 'ECONNRESET', syscall: 'read' }) });
+const refused = () =>
+  new TypeError('fetch failed', {
+    cause: Object.assign(new Error('connect'), { code: 'ECONNREFUSED', syscall: 'connect' }),
+  });
 
 /** A pipeline that shows the options of each call. */
 function spied(see: (options: ExecuteOptions) => ExecuteOptions): FetchPipeline {
@@ -74,8 +79,15 @@ describe('one classifier', () => {
 
   test('a signal that is none is refused by fetch itself, and nothing throws synchronously', async () => {
     const own = await fetch('http://127.0.0.1/', { signal: {} as AbortSignal }).catch((error) => error);
-    await expect(resilientFetch(again())('http://127.0.0.1/', { signal: {} as AbortSignal })).rejects.toThrow(own.message);
-    const hostile = Object.defineProperty({}, 'method', { get: () => { throw new Error('hostile'); }, enumerable: true });
+    await expect(resilientFetch(again())('http://127.0.0.1/', { signal: {} as AbortSignal })).rejects.toThrow(
+      own.message,
+    );
+    const hostile = Object.defineProperty({}, 'method', {
+      get: () => {
+        throw new Error('hostile');
+      },
+      enumerable: true,
+    });
     await expect(resilientFetch(again())('http://127.0.0.1/', hostile)).rejects.toThrow('hostile');
   });
 });
@@ -88,7 +100,11 @@ describe('retried only when', () => {
     ['not: PATCH', { method: 'PATCH', body: 'x' }, 1],
     ['an Idempotency-Key is present', { method: 'POST', body: 'x', headers: { 'Idempotency-Key': 'a' } }, 3],
     ['an Idempotency-Key is present, in a list', { method: 'POST', headers: [['idempotency-key', 'a']] }, 3],
-    ['an Idempotency-Key is present, in Headers', { method: 'POST', headers: new Headers({ 'idempotency-key': 'a' }) }, 3],
+    [
+      'an Idempotency-Key is present, in Headers',
+      { method: 'POST', headers: new Headers({ 'idempotency-key': 'a' }) },
+      3,
+    ],
     ['not: an empty one', { method: 'POST', headers: { 'Idempotency-Key': '' } }, 1],
     ['the caller says so', { method: 'POST', idempotent: true }, 3],
     ['not: the caller says no', { method: 'GET', idempotent: false }, 1],
@@ -103,7 +119,9 @@ describe('retried only when', () => {
     const asked: unknown[] = [];
     const send = resilientFetch({
       pipeline: again(),
-      idempotent: ({ method, url, headers }) => (asked.push([method, url, headers.get('x')]), url.endsWith('/search') ? true : undefined),
+      idempotent: ({ method, url, headers }) => (
+        asked.push([method, url, headers.get('x')]), url.endsWith('/search') ? true : undefined
+      ),
     });
     await send(`${server.url}search`, { method: 'post', headers: { x: 'y' } });
     expect(server.requests.length).toBe(3);
@@ -125,13 +143,17 @@ describe('retried only when', () => {
   test('the error proves that the request was never sent: refused', async () => {
     const url = await refusedUrl();
     const base = vi.fn((...args: Parameters<typeof fetch>) => fetch(...args));
-    await expect(resilientFetch(again(), base)(url, { method: 'POST', body: 'x' })).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
+    await expect(resilientFetch(again(), base)(url, { method: 'POST', body: 'x' })).rejects.toMatchObject({
+      cause: { code: 'ECONNREFUSED' },
+    });
     expect(base).toHaveBeenCalledTimes(3);
   });
 
   test('the error proves that the request was never sent: DNS', async () => {
     const base = vi.fn((...args: Parameters<typeof fetch>) => fetch(...args));
-    const error = await resilientFetch(again(), base)('http://nosuch.invalid/', { method: 'POST', body: 'x' }).catch((error: unknown) => error);
+    const error = await resilientFetch(again(), base)('http://nosuch.invalid/', { method: 'POST', body: 'x' }).catch(
+      (error: unknown) => error,
+    );
     expect(error).toMatchObject({ cause: { syscall: 'getaddrinfo' } });
     expect(base).toHaveBeenCalledTimes(3);
   });
@@ -168,15 +190,24 @@ describe('Retry-After', () => {
 
   test('garbage, negative and NaN leave the policy its own delay', async () => {
     for (const value of ['soon', '-1', 'NaN']) {
-      await using server = await serve((_, response, index) => void response.writeHead(index === 0 ? 429 : 200, { 'retry-after': value }).end());
+      await using server = await serve(
+        (_, response, index) => void response.writeHead(index === 0 ? 429 : 200, { 'retry-after': value }).end(),
+      );
       expect((await resilientFetch(again())(server.url)).status).toBe(200);
       expect(server.requests.length).toBe(2);
     }
   });
 
   test('9999999999 and dates far ahead give up at once, with the response', async () => {
-    for (const value of ['9999999999', '9'.repeat(400), 'Fri, 31 Dec 9999 23:59:59 GMT', new Date(Date.now() + 3_600_000).toUTCString()]) {
-      await using server = await serve((_, response) => void response.writeHead(503, { 'retry-after': value }).end('busy'));
+    for (const value of [
+      '9999999999',
+      '9'.repeat(400),
+      'Fri, 31 Dec 9999 23:59:59 GMT',
+      new Date(Date.now() + 3_600_000).toUTCString(),
+    ]) {
+      await using server = await serve(
+        (_, response) => void response.writeHead(503, { 'retry-after': value }).end('busy'),
+      );
       const response = await resilientFetch(again())(server.url);
       expect([response.status, await response.text(), server.requests.length]).toEqual([503, 'busy', 1]);
     }
@@ -185,7 +216,9 @@ describe('Retry-After', () => {
 
 describe('what comes back', () => {
   test('exhausted retries: the last response, readable, of the own type', async () => {
-    await using server = await serve((_, response, index) => void response.writeHead(503, { 'x-index': index }).end(`busy ${index}`));
+    await using server = await serve(
+      (_, response, index) => void response.writeHead(503, { 'x-index': index }).end(`busy ${index}`),
+    );
     const response = await resilientFetch(again())(server.url);
     expect(response).toBeInstanceOf(Response);
     expect([response.status, response.headers.get('x-index'), await response.text()]).toEqual([503, '2', 'busy 2']);
@@ -201,8 +234,12 @@ describe('what comes back', () => {
   test('the reason of a signal that was aborted before: nothing is sent', async () => {
     const reason = new Error('changed my mind');
     const base = failing(undefined, 0);
-    await expect(resilientFetch(again(), base)('http://x/', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
-    await expect(resilientFetch(again(), base)(new Request('http://x/', { signal: AbortSignal.abort(reason) }))).rejects.toBe(reason);
+    await expect(resilientFetch(again(), base)('http://x/', { signal: AbortSignal.abort(reason) })).rejects.toBe(
+      reason,
+    );
+    await expect(
+      resilientFetch(again(), base)(new Request('http://x/', { signal: AbortSignal.abort(reason) })),
+    ).rejects.toBe(reason);
     expect(base).not.toHaveBeenCalled();
   });
 
@@ -231,10 +268,33 @@ describe('the request', () => {
     const api = spied((options) => (keys.push(options.key), options));
     const base = failing(undefined, 0);
     const send = resilientFetch(api, base);
-    for (const input of ['http://a.test/x?y', new URL('https://a.test:8443/'), new Request('http://A.test:80/z'), '/relative', 'data:,x']) await send(input);
+    for (const input of [
+      'http://a.test/x?y',
+      new URL('https://a.test:8443/'),
+      new Request('http://A.test:80/z'),
+      '/relative',
+      'data:,x',
+    ])
+      await send(input);
     await resilientFetch({ pipeline: api, key: (url) => url.hostname }, base)('http://a.test/x');
-    await resilientFetch({ pipeline: api, key: () => { throw new Error('oops'); } }, base)('http://a.test/x');
-    expect(keys).toEqual(['http://a.test', 'https://a.test:8443', 'http://a.test', undefined, undefined, 'a.test', 'http://a.test']);
+    await resilientFetch(
+      {
+        pipeline: api,
+        key: () => {
+          throw new Error('oops');
+        },
+      },
+      base,
+    )('http://a.test/x');
+    expect(keys).toEqual([
+      'http://a.test',
+      'https://a.test:8443',
+      'http://a.test',
+      undefined,
+      undefined,
+      'a.test',
+      'http://a.test',
+    ]);
   });
 
   test('reaches the base fetch as it was given, with a signal of its own', async () => {
@@ -250,7 +310,10 @@ describe('the request', () => {
 
   test('may have its options in a Request', async () => {
     await using server = await statuses(200);
-    await resilientFetch(again())(server.url, new Request('http://x/', { method: 'DELETE', headers: { a: 'b' } }) as RequestInit);
+    await resilientFetch(again())(
+      server.url,
+      new Request('http://x/', { method: 'DELETE', headers: { a: 'b' } }) as RequestInit,
+    );
     expect(server.requests[0]).toMatchObject({ method: 'DELETE', headers: { a: 'b' } });
   });
 
@@ -259,7 +322,10 @@ describe('the request', () => {
     const storage = new AsyncLocalStorage<string>();
     const seen: unknown[] = [];
     const base = failing(reset());
-    const send = resilientFetch(again(), ((...args: Parameters<typeof fetch>) => (seen.push(storage.getStore()), base(...args))) as typeof fetch);
+    const send = resilientFetch(
+      again(),
+      ((...args: Parameters<typeof fetch>) => (seen.push(storage.getStore()), base(...args))) as typeof fetch,
+    );
     await storage.run('mine', () => send('http://x/'));
     expect(seen).toEqual(['mine', 'mine']);
   });
@@ -283,7 +349,10 @@ describe('bad options', () => {
     [{}, 'Cannot create resilientFetch: "pipeline" must be a pipeline, received undefined'],
     [{ pipeline: {} }, 'Cannot create resilientFetch: "pipeline" must be a pipeline, received an object'],
     [{ pipeline: again(), key: 'a' }, 'Cannot create resilientFetch: "key" must be a function, received "a"'],
-    [{ pipeline: again(), bodyIdle: 1 }, 'Cannot create resilientFetch: unknown option "bodyIdle", did you mean "bodyIdleMs"?'],
+    [
+      { pipeline: again(), bodyIdle: 1 },
+      'Cannot create resilientFetch: unknown option "bodyIdle", did you mean "bodyIdleMs"?',
+    ],
   ] as [any, string][])('%o: TypeError', (given, message) => {
     expect(() => resilientFetch(given)).toThrow(new TypeError(message));
   });
@@ -293,7 +362,9 @@ describe('bad options', () => {
   });
 
   test('a base fetch that is none', () => {
-    expect(() => resilientFetch(again(), {} as never)).toThrow('Cannot create resilientFetch: "baseFetch" must be a function, received an object');
+    expect(() => resilientFetch(again(), {} as never)).toThrow(
+      'Cannot create resilientFetch: "baseFetch" must be a function, received an object',
+    );
   });
 });
 

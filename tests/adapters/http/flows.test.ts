@@ -1,11 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { resilientFetch } from '../../../src/adapters/http/fetch.ts';
 import { bulkhead, circuitBreaker, fallback, isRejectedError, pipeline, retry, timeout } from '../../../src/index.ts';
 import type { Observer, SpanEnd } from '../../../src/telemetry/observer.ts';
+import { virtualClock } from '../../../src/testing/virtual-clock.ts';
 import { refusedUrl, serve } from './server.ts';
 
-const statuses = (...codes: number[]) => serve((_, response, index) => void response.writeHead(codes[Math.min(index, codes.length - 1)]!).end());
+const statuses = (...codes: number[]) =>
+  serve((_, response, index) => void response.writeHead(codes[Math.min(index, codes.length - 1)]!).end());
 const tripping = (options = {}) => circuitBreaker({ consecutiveFailures: 2, ...options });
 
 describe('fetch -> breaker', () => {
@@ -90,31 +93,36 @@ describe('fetch -> retry -> ...', () => {
   test('Retry-After never makes a call wait past its deadline', async () => {
     await using server = await serve((_, response) => void response.writeHead(503, { 'retry-after': '5' }).end('busy'));
     const started = performance.now();
-    const response = await resilientFetch(pipeline('api', [timeout(500), retry({ backoff: 1 })]))(server.url);
+    const response = await resilientFetch(pipeline('api', [timeout(2_000), retry({ backoff: 1 })]))(server.url);
     expect([response.status, await response.text(), server.requests.length]).toEqual([503, 'busy', 1]);
-    expect(performance.now() - started).toBeLessThan(400);
+    expect(performance.now() - started).toBeLessThan(1_500);
   });
 
   test('exhausted retries: a fallback answers for the last response', async () => {
     await using server = await statuses(503);
     const stale = () => Response.json({ stale: true });
-    const response = await resilientFetch(pipeline('api', [fallback({ to: stale }), retry({ backoff: 1 })]))(server.url);
+    const response = await resilientFetch(pipeline('api', [fallback({ to: stale }), retry({ backoff: 1 })]))(
+      server.url,
+    );
     expect([await response.json(), server.requests.length]).toEqual([{ stale: true }, 3]);
   });
 
   test('a fallback must answer a Response', () => {
+    const list = fallback({ to: () => [1, 2] });
+    const api = pipeline('api', [list]);
     // @ts-expect-error a list is none
-    resilientFetch(pipeline('api', [fallback({ to: () => [1, 2] })]));
+    expect(resilientFetch(api)).toBeTypeOf('function');
   });
 
-  test('an ended call leaves its attempt timeout behind: a slow body is read to its end', async () => {
-    await using server = await serve((_, response, index) => {
-      if (index === 0) return void response.writeHead(503).end();
-      response.write('begin ');
-      setTimeout(() => response.end('end'), 80);
-    });
-    const send = resilientFetch(pipeline('api', [timeout(60), retry({ backoff: 1 }), timeout(40)]));
-    expect(await (await send(server.url)).text()).toBe('begin end');
+  test('an ended call leaves its timeouts behind: a slow body is read to its end', async () => {
+    const clock = virtualClock();
+    let held!: ServerResponse;
+    await using server = await serve((_, response) => void (held = response).write('begin '));
+    const api = pipeline('api', [timeout(60), retry({ backoff: 1 }), timeout(40)], { clock });
+    const response = await resilientFetch(api)(server.url);
+    await clock.advance(1_000);
+    held.end('end');
+    expect(await response.text()).toBe('begin end');
   });
 });
 
@@ -122,7 +130,10 @@ describe('telemetry', () => {
   test('a failing status is the error.type', async () => {
     await using server = await statuses(503, 429, 404);
     const ends: [string, SpanEnd['outcome'], SpanEnd['errorType']][] = [];
-    const observer: Observer = { start: (name) => name, end: (name, _, { outcome, errorType }) => void ends.push([name, outcome, errorType]) };
+    const observer: Observer = {
+      start: (name) => name,
+      end: (name, _, { outcome, errorType }) => void ends.push([name, outcome, errorType]),
+    };
     await resilientFetch(pipeline('api', [retry({ backoff: 1 })], { observers: [observer] }))(server.url);
     expect(ends).toEqual([
       ['attempt', 'failure', '503'],
@@ -130,7 +141,9 @@ describe('telemetry', () => {
       ['attempt', 'success', undefined],
       ['execution', 'success', undefined],
     ]);
-    const last = await resilientFetch(pipeline('api', [], { observers: [observer] }))(await refusedUrl()).catch(() => 'failed');
+    const last = await resilientFetch(pipeline('api', [], { observers: [observer] }))(await refusedUrl()).catch(
+      () => 'failed',
+    );
     expect([last, ends.at(-1)]).toEqual(['failed', ['execution', 'failure', 'ECONNREFUSED']]);
   });
 

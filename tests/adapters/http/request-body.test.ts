@@ -55,7 +55,10 @@ describe('a replayable body is replayed', () => {
     });
     url.port = new URL(server.url).port;
     await resilientFetch(again())(url, init);
-    expect(server.requests.map(({ method, url, body }) => [method, url, body])).toEqual([['PUT', '/', 'first'], ['PUT', '/', 'first']]);
+    expect(server.requests.map(({ method, url, body }) => [method, url, body])).toEqual([
+      ['PUT', '/', 'first'],
+      ['PUT', '/', 'first'],
+    ]);
   });
 });
 
@@ -63,7 +66,12 @@ describe('a stream', () => {
   test.each<[string, () => any]>([
     ['ReadableStream', stream],
     ['Readable', () => Readable.from(['streamed'])],
-    ['async iterable', async function* () { yield Buffer.from('streamed'); }],
+    [
+      'async iterable',
+      async function* () {
+        yield Buffer.from('streamed');
+      },
+    ],
   ])('is not retried: %s', async (_, make) => {
     await using server = await busy();
     const response = await resilientFetch(again())(server.url, { method: 'PUT', body: make(), duplex: 'half' } as any);
@@ -73,15 +81,26 @@ describe('a stream', () => {
   test('is never sent twice, even when nothing of it was sent', async () => {
     const base = vi.fn((...args: Parameters<typeof fetch>) => fetch(...args));
     const init: any = { method: 'PUT', body: stream(), duplex: 'half' };
-    await expect(resilientFetch(again(), base)(await refusedUrl(), init)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
+    await expect(resilientFetch(again(), base)(await refusedUrl(), init)).rejects.toMatchObject({
+      cause: { code: 'ECONNREFUSED' },
+    });
     expect(base).toHaveBeenCalledTimes(1);
   });
 
   test('is refused to a foreign retry that does not ask', async () => {
     const base = vi.fn(async () => new Response(null, { status: 503 }));
-    const foreign: any = { name: 'foreign', execute: async (fn: any) => (await fn({ signal: new AbortController().signal }), fn({ signal: new AbortController().signal })) };
-    const body: any = (async function* () { yield 'x'; })();
-    await expect(resilientFetch(foreign, base)('http://x/', { method: 'PUT', body })).rejects.toThrow('give a "bodyFactory"');
+    const foreign: any = {
+      name: 'foreign',
+      execute: async (fn: any) => (
+        await fn({ signal: new AbortController().signal }), fn({ signal: new AbortController().signal })
+      ),
+    };
+    const body: any = (async function* () {
+      yield 'x';
+    })();
+    await expect(resilientFetch(foreign, base)('http://x/', { method: 'PUT', body })).rejects.toThrow(
+      'give a "bodyFactory"',
+    );
     expect(base).toHaveBeenCalledTimes(1);
   });
 
@@ -94,15 +113,22 @@ describe('a stream', () => {
     await using server = await busy();
     const made = vi.fn(bodyFactory);
     const response = await resilientFetch(again())(server.url, { method: 'PUT', bodyFactory: made });
-    expect([response.status, server.requests.map(({ body }) => body)]).toEqual([200, ['streamed', 'streamed', 'streamed']]);
+    expect([response.status, server.requests.map(({ body }) => body)]).toEqual([
+      200,
+      ['streamed', 'streamed', 'streamed'],
+    ]);
     expect(made).toHaveBeenCalledTimes(3);
   });
 
   test('a factory beside a body, or one that is none, is refused', async () => {
     const base = vi.fn();
     const message = 'Cannot send the request: "bodyFactory" must be a function, given in place of "body"';
-    await expect(resilientFetch(again(), base)('http://x/', { method: 'PUT', body: 'a', bodyFactory: () => 'b' })).rejects.toThrow(new TypeError(message));
-    await expect(resilientFetch(again(), base)('http://x/', { method: 'PUT', bodyFactory: 'b' as never })).rejects.toThrow(new TypeError(message));
+    await expect(
+      resilientFetch(again(), base)('http://x/', { method: 'PUT', body: 'a', bodyFactory: () => 'b' }),
+    ).rejects.toThrow(new TypeError(message));
+    await expect(
+      resilientFetch(again(), base)('http://x/', { method: 'PUT', bodyFactory: 'b' as never }),
+    ).rejects.toThrow(new TypeError(message));
     expect(base).not.toHaveBeenCalled();
   });
 });
@@ -117,17 +143,25 @@ describe('a Request', () => {
 
   test('with a body is sent again with all of it, its length and type', async () => {
     await using server = await busy();
-    const request = new Request(server.url, { method: 'PUT', body: JSON.stringify({ a: 1 }), headers: { 'content-type': 'application/json' } });
-    expect((await resilientFetch(again())(request, { headers: { 'content-type': 'application/json', x: 'y' } })).status).toBe(200);
-    expect(server.requests.map(({ body, headers }) => [body, headers['content-length'], headers['content-type'], headers.x])).toEqual(
-      Array(3).fill(['{"a":1}', '7', 'application/json', 'y']),
-    );
+    const request = new Request(server.url, {
+      method: 'PUT',
+      body: JSON.stringify({ a: 1 }),
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(
+      (await resilientFetch(again())(request, { headers: { 'content-type': 'application/json', x: 'y' } })).status,
+    ).toBe(200);
+    expect(
+      server.requests.map(({ body, headers }) => [body, headers['content-length'], headers['content-type'], headers.x]),
+    ).toEqual(Array(3).fill(['{"a":1}', '7', 'application/json', 'y']));
     expect(request.bodyUsed).toBe(true);
   });
 
   test('with a body, refused: is sent again although it is a POST', async () => {
     const base = vi.fn((...args: Parameters<typeof fetch>) => fetch(...args));
-    await expect(resilientFetch(again(), base)(new Request(await refusedUrl(), { method: 'POST', body: 'x' }))).rejects.toThrow();
+    await expect(
+      resilientFetch(again(), base)(new Request(await refusedUrl(), { method: 'POST', body: 'x' })),
+    ).rejects.toThrow();
     expect(base).toHaveBeenCalledTimes(3);
   });
 
@@ -156,9 +190,12 @@ describe('a Request', () => {
     });
     const controller = new AbortController();
     // Takes nothing of the body, as a server that does not read.
-    const base = (_: unknown, init?: RequestInit) => new Promise<Response>((_, reject) => init!.signal!.addEventListener('abort', () => reject(init!.signal!.reason)));
+    const base = (_: unknown, init?: RequestInit) =>
+      new Promise<Response>((_, reject) => init!.signal!.addEventListener('abort', () => reject(init!.signal!.reason)));
     const request = new Request('http://x/', { method: 'PUT', body: endless, duplex: 'half' } as RequestInit);
-    const pending = resilientFetch({ pipeline: again(), maxReplayBytes: 10_000 }, base as typeof fetch)(request, { signal: controller.signal });
+    const pending = resilientFetch({ pipeline: again(), maxReplayBytes: 10_000 }, base as typeof fetch)(request, {
+      signal: controller.signal,
+    });
     await until('the limit is reached', () => pulled > 10);
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(pulled).toBeLessThan(15);

@@ -1,4 +1,5 @@
 import { getEventListeners } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { resilientFetch } from '../../../src/adapters/http/fetch.ts';
 import { virtualClock } from '../../../src/testing/virtual-clock.ts';
@@ -9,13 +10,17 @@ const plain = () => pipeline('api', []);
 const again = () => pipeline('api', [retry({ maxRetries: 2, backoff: 1 })]);
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length;
 /** A server whose bodies begin and do not end. */
-const dripping = () => serve((_, response) => void response.writeHead(200, { 'content-type': 'text/plain' }).write('begin '));
+const dripping = () =>
+  serve((_, response) => void response.writeHead(200, { 'content-type': 'text/plain' }).write('begin '));
 const big = 'x'.repeat(1_000_000);
 
 describe("the caller's own signal keeps acting on the body", () => {
   test.each([
     ['a pending read', async (response: Response) => response.text()],
-    ['a later read', async (response: Response) => (await new Promise((resolve) => setTimeout(resolve, 30)), response.text())],
+    [
+      'a later read',
+      async (response: Response) => (await new Promise((resolve) => setTimeout(resolve, 30)), response.text()),
+    ],
     ['a clone', async (response: Response) => response.clone().text()],
   ])('with its reason: %s', async (_, read) => {
     await using server = await dripping();
@@ -106,12 +111,16 @@ describe("the caller's own signal keeps acting on the body", () => {
     await using server = await dripping();
     const controller = new AbortController();
     const send = resilientFetch(again());
-    const responses = await Promise.all(Array.from({ length: 20 }, () => send(server.url, { signal: controller.signal })));
+    const responses = await Promise.all(
+      Array.from({ length: 20 }, () => send(server.url, { signal: controller.signal })),
+    );
     await until('the calls have let go', () => listeners(controller.signal) <= 1);
     expect(listeners(controller.signal)).toBe(1);
     const reads = responses.map((response) => response.text());
     controller.abort('enough');
-    expect((await Promise.allSettled(reads)).map((read) => (read as PromiseRejectedResult).reason)).toEqual(Array(20).fill('enough'));
+    expect((await Promise.allSettled(reads)).map((read) => (read as PromiseRejectedResult).reason)).toEqual(
+      Array(20).fill('enough'),
+    );
     expect(listeners(controller.signal)).toBe(0);
     await until('the sockets are closed', () => server.sockets.size === 0);
   });
@@ -127,26 +136,39 @@ describe("the caller's own signal keeps acting on the body", () => {
 });
 
 test('attempt timeouts end with the headers', async () => {
-  await using server = await serve((_, response) => {
-    response.write('begin ');
-    setTimeout(() => response.end('end'), 80);
-  });
-  const response = await resilientFetch(pipeline('api', [timeout(40)]))(server.url);
+  const clock = virtualClock();
+  let held!: ServerResponse;
+  await using server = await serve((_, response) => void (held = response).write('begin '));
+  const response = await resilientFetch(pipeline('api', [timeout(40)], { clock }))(server.url);
+  await clock.advance(1_000);
+  held.end('end');
   expect(await response.text()).toBe('begin end');
 });
 
 test('attempt timeouts before the headers are failures and close the socket', async () => {
+  const clock = virtualClock();
   await using server = await serve((_, response, index) => void (index > 0 && response.end('ok')));
-  const response = await resilientFetch(pipeline('api', [retry({ backoff: 1 }), timeout(30)]))(server.url);
-  expect([await response.text(), server.requests.length]).toEqual(['ok', 2]);
-  await until('the first socket is closed', () => server.sockets.size <= 1);
+  const pending = resilientFetch(pipeline('api', [retry({ backoff: 1 }), timeout(40)], { clock }))(server.url);
+  await until('the first request has arrived', () => server.requests.length === 1);
+  const [first] = server.sockets;
+  await clock.advance(40);
+  await clock.advance(1);
+  expect(await (await pending).text()).toBe('ok');
+  await until('the first socket is closed', () => !server.sockets.has(first!));
 });
 
 describe('bodyIdleMs', () => {
   test('ends a body that stands still, with our TimeoutError, and closes the socket', async () => {
     await using server = await dripping();
     const response = await resilientFetch({ pipeline: plain(), bodyIdleMs: 30 })(server.url);
-    await expect(response.text()).rejects.toMatchObject({ name: 'TimeoutError', code: 'timeout', policy: 'api/body', pipeline: 'api', key: new URL(server.url).origin, timeoutMs: 30 });
+    await expect(response.text()).rejects.toMatchObject({
+      name: 'TimeoutError',
+      code: 'timeout',
+      policy: 'api/body',
+      pipeline: 'api',
+      key: new URL(server.url).origin,
+      timeoutMs: 30,
+    });
     await until('the socket is closed', () => server.sockets.size === 0);
   });
 
@@ -171,7 +193,10 @@ describe('bodyIdleMs', () => {
     const clock = virtualClock();
     const { signal } = new AbortController();
     for (const init of [{}, { signal }]) {
-      const response = await resilientFetch({ pipeline: plain(), bodyIdleMs: Number.POSITIVE_INFINITY, clock })(server.url, init);
+      const response = await resilientFetch({ pipeline: plain(), bodyIdleMs: Number.POSITIVE_INFINITY, clock })(
+        server.url,
+        init,
+      );
       const reader = response.body!.getReader();
       await reader.read();
       reader.read().catch(() => {});
@@ -181,13 +206,20 @@ describe('bodyIdleMs', () => {
   });
 
   test('starts anew with each chunk', async () => {
-    await using server = await serve((_, response) => {
-      let left = 6;
-      response.write('.');
-      const timer = setInterval(() => (left-- > 0 ? response.write('.') : (clearInterval(timer), response.end())), 20);
-    });
-    const response = await resilientFetch({ pipeline: plain(), bodyIdleMs: 80 })(server.url);
-    expect(await response.text()).toBe('.......');
+    const clock = virtualClock();
+    let held!: ServerResponse;
+    await using server = await serve((_, response) => void (held = response).write('.'));
+    const response = await resilientFetch({ pipeline: plain(), clock })(server.url);
+    const reader = response.body!.getReader();
+    await reader.read();
+    for (let i = 0; i < 4; i++) {
+      const reading = reader.read();
+      await clock.advance(20_000);
+      held.write('.');
+      expect((await reading).done).toBe(false);
+    }
+    held.end();
+    expect((await reader.read()).done).toBe(true);
   });
 
   test('a body that nobody reads has no timer and does not end', async () => {
@@ -204,15 +236,16 @@ describe('bodyIdleMs', () => {
   });
 
   test('a stalled event loop is no idle body: what is in the socket is delivered first', async () => {
-    await using server = await serve((_, response) => {
-      response.write('begin ');
-      setImmediate(() => response.end('end'));
-    });
-    const response = await resilientFetch({ pipeline: plain(), bodyIdleMs: 20 })(server.url);
-    const text = response.text();
-    const until = performance.now() + 60;
-    while (performance.now() < until);
-    expect(await text).toBe('begin end');
+    let held!: ServerResponse;
+    await using server = await serve((_, response) => void (held = response).write('begin '));
+    const response = await resilientFetch({ pipeline: plain(), bodyIdleMs: 200 })(server.url);
+    const reader = response.body!.getReader();
+    await reader.read();
+    const reading = reader.read();
+    held.end('end');
+    const stalled = performance.now() + 250;
+    while (performance.now() < stalled);
+    expect(new TextDecoder().decode((await reading).value)).toBe('end');
   });
 
   test('leaves no timer behind', async () => {
@@ -228,11 +261,27 @@ describe('the response is still a Response', () => {
   test('with the url, status, headers, type and redirect of the original', async () => {
     await using server = await serve((request, response) => {
       if (request.url === '/') return void response.writeHead(302, { location: '/there' }).end();
-      response.writeHead(203, 'So To Speak', { 'content-type': 'text/plain; charset=utf-8', 'set-cookie': ['a=1', 'b=2'], 'x-a': 'b' }).end('hi');
+      response
+        .writeHead(203, 'So To Speak', {
+          'content-type': 'text/plain; charset=utf-8',
+          'set-cookie': ['a=1', 'b=2'],
+          'x-a': 'b',
+        })
+        .end('hi');
     });
     const own = await fetch(server.url);
     const ours = await resilientFetch(plain())(server.url);
-    const facts = (r: Response) => [r.url, r.status, r.statusText, r.ok, r.redirected, r.type, [...r.headers].filter(([name]) => name !== 'date'), r.headers.getSetCookie(), r.bodyUsed];
+    const facts = (r: Response) => [
+      r.url,
+      r.status,
+      r.statusText,
+      r.ok,
+      r.redirected,
+      r.type,
+      [...r.headers].filter(([name]) => name !== 'date'),
+      r.headers.getSetCookie(),
+      r.bodyUsed,
+    ];
     expect(ours).toBeInstanceOf(Response);
     expect(Object.keys(ours)).toEqual(Object.keys(own));
     expect(facts(ours)).toEqual(facts(own));
@@ -249,7 +298,10 @@ describe('the response is still a Response', () => {
   });
 
   test('read in any way', async () => {
-    await using server = await serve((_, response) => void response.writeHead(200, { 'content-type': 'application/x-www-form-urlencoded' }).end('{"a":1}'));
+    await using server = await serve(
+      (_, response) =>
+        void response.writeHead(200, { 'content-type': 'application/x-www-form-urlencoded' }).end('{"a":1}'),
+    );
     const get = async () => resilientFetch(plain())(server.url);
     expect(await (await get()).json()).toEqual({ a: 1 });
     expect((await (await get()).arrayBuffer()).byteLength).toBe(7);
@@ -258,7 +310,11 @@ describe('the response is still a Response', () => {
     let text = '';
     for await (const chunk of (await get()).body!) text += new TextDecoder().decode(chunk);
     expect(text).toBe('{"a":1}');
-    expect(await new Response((await get()).body!.pipeThrough(new TextDecoderStream()).pipeThrough(new TextEncoderStream())).text()).toBe('{"a":1}');
+    expect(
+      await new Response(
+        (await get()).body!.pipeThrough(new TextDecoderStream()).pipeThrough(new TextEncoderStream()),
+      ).text(),
+    ).toBe('{"a":1}');
     const reader = (await get()).body!.getReader({ mode: 'byob' });
     const first = await reader.read(new Uint8Array(3));
     expect(new TextDecoder().decode(first.value)).toBe('{"a');
@@ -270,7 +326,12 @@ describe('the response is still a Response', () => {
   test('with a status that no author could give', async () => {
     await using server = await serve((_, response) => void response.writeHead(999).end('odd'));
     const response = await resilientFetch(plain())(server.url);
-    expect([response.status, response.ok, await response.clone().text(), response.clone().status]).toEqual([999, false, 'odd', 999]);
+    expect([response.status, response.ok, await response.clone().text(), response.clone().status]).toEqual([
+      999,
+      false,
+      'odd',
+      999,
+    ]);
   });
 
   test('with its own class, when the base fetch has one', async () => {
@@ -284,7 +345,9 @@ describe('the response is still a Response', () => {
   test('and doubles of it pass through as they are', async () => {
     const double = { status: 200, headers: new Map() };
     expect(await resilientFetch(plain(), (async () => double) as never)('http://x/')).toBe(double);
-    const text = new Response(new ReadableStream({ start: (c) => (c.enqueue(new TextEncoder().encode('ab')), c.close()) }));
+    const text = new Response(
+      new ReadableStream({ start: (c) => (c.enqueue(new TextEncoder().encode('ab')), c.close()) }),
+    );
     expect(await (await resilientFetch(plain(), async () => text)('http://x/')).text()).toBe('ab');
   });
 
@@ -306,21 +369,27 @@ describe('the response is still a Response', () => {
 
 describe('bodies that nobody gets are cancelled', () => {
   test('discarded responses free their sockets', async () => {
-    await using server = await serve((_, response, index) => void response.writeHead(index < 2 ? 503 : 200).end(index < 2 ? big.repeat(20) : 'ok'));
+    await using server = await serve(
+      (_, response, index) => void response.writeHead(index < 2 ? 503 : 200).end(index < 2 ? big.repeat(20) : 'ok'),
+    );
     const response = await resilientFetch(again())(server.url);
     expect(await response.text()).toBe('ok');
     await until('only the socket kept alive is left', () => server.sockets.size <= 1);
   });
 
   test('small ones keep the connection alive', async () => {
-    await using server = await serve((_, response, index) => void response.writeHead(index < 2 ? 503 : 200).end('small'));
+    await using server = await serve(
+      (_, response, index) => void response.writeHead(index < 2 ? 503 : 200).end('small'),
+    );
     await (await resilientFetch(again())(server.url)).text();
     expect(server.requests.length).toBe(3);
     expect(server.connections).toBe(1);
   });
 
   test('discarded responses leave nobody listening', async () => {
-    await using server = await serve((_, response, index) => void response.writeHead(index < 2 ? 503 : 204).end(index < 2 ? big : undefined));
+    await using server = await serve(
+      (_, response, index) => void response.writeHead(index < 2 ? 503 : 204).end(index < 2 ? big : undefined),
+    );
     const { signal } = new AbortController();
     await resilientFetch(again())(server.url, { signal });
     await until('nobody listens', () => listeners(signal) === 0);
@@ -337,7 +406,9 @@ describe('bodies that nobody gets are cancelled', () => {
       arrived(response);
       return response;
     };
-    await expect(resilientFetch(pipeline('api', [timeout(30)]), deaf)(server.url)).rejects.toMatchObject({ code: 'timeout' });
+    await expect(resilientFetch(pipeline('api', [timeout(30)]), deaf)(server.url)).rejects.toMatchObject({
+      code: 'timeout',
+    });
     await late;
     await until('the socket is closed', () => server.sockets.size === 0);
   });

@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { errorCode, hasIdempotencyKey, isIdempotent, judgeError, judgeStatus, provesUnsent, retryAfterMs } from '../../../src/adapters/http/semantics.ts';
+import {
+  errorCode,
+  hasIdempotencyKey,
+  isIdempotent,
+  judgeError,
+  judgeStatus,
+  provesUnsent,
+  retryAfterMs,
+} from '../../../src/adapters/http/semantics.ts';
 
 const none = () => null;
 const header = (headers: Record<string, string>) => (name: string) => headers[name];
@@ -8,16 +16,28 @@ const fetchFailed = (cause: unknown) => new TypeError('fetch failed', { cause })
 
 describe('a status counts as', () => {
   test.each([408, 425, 500, 502, 503, 504])('%i: a failure for retry and breaker', (status) => {
-    expect(judgeStatus(status, none, 0)).toEqual({ verdict: 'failure', errorType: String(status), retryAfterMs: undefined });
+    expect(judgeStatus(status, none, 0)).toEqual({
+      verdict: 'failure',
+      errorType: String(status),
+      retryAfterMs: undefined,
+    });
   });
 
   test('429: a failure for retry, ignored by the breaker', () => {
-    expect(judgeStatus(429, header({ 'retry-after': '2' }), 0)).toEqual({ verdict: 'failure', breaker: 'ignored', errorType: '429', retryAfterMs: 2000 });
+    expect(judgeStatus(429, header({ 'retry-after': '2' }), 0)).toEqual({
+      verdict: 'failure',
+      breaker: 'ignored',
+      errorType: '429',
+      retryAfterMs: 2000,
+    });
   });
 
-  test.each([200, 204, 206, 301, 304, 400, 401, 403, 404, 409, 410, 418, 422, 451, 501, 505, 511, 999])('%i: a success', (status) => {
-    expect(judgeStatus(status, header({ 'retry-after': '2' }), 0)).toEqual({ verdict: 'success' });
-  });
+  test.each([200, 204, 206, 301, 304, 400, 401, 403, 404, 409, 410, 418, 422, 451, 501, 505, 511, 999])(
+    '%i: a success',
+    (status) => {
+      expect(judgeStatus(status, header({ 'retry-after': '2' }), 0)).toEqual({ verdict: 'success' });
+    },
+  );
 });
 
 describe('an error counts as a failure', () => {
@@ -49,8 +69,14 @@ describe('provesUnsent', () => {
     ['no route while connecting', error({ code: 'EHOSTUNREACH', syscall: 'connect' })],
     ['timed out while connecting', error({ code: 'ETIMEDOUT', syscall: 'connect' })],
     ['connect timeout of undici', fetchFailed(error({ code: 'UND_ERR_CONNECT_TIMEOUT' }))],
-    ['refused at every address', fetchFailed(new AggregateError([refused, error({ code: 'ENETUNREACH', syscall: 'connect' })]))],
-    ['HTTP/2 stream refused', error({ code: 'ERR_HTTP2_STREAM_ERROR' }, 'Stream closed with error code NGHTTP2_REFUSED_STREAM')],
+    [
+      'refused at every address',
+      fetchFailed(new AggregateError([refused, error({ code: 'ENETUNREACH', syscall: 'connect' })])),
+    ],
+    [
+      'HTTP/2 stream refused',
+      error({ code: 'ERR_HTTP2_STREAM_ERROR' }, 'Stream closed with error code NGHTTP2_REFUSED_STREAM'),
+    ],
   ])('yes: %s', (_, thrown) => expect(provesUnsent(thrown)).toBe(true));
 
   test.each([
@@ -61,7 +87,10 @@ describe('provesUnsent', () => {
     ['headers timeout', error({ code: 'UND_ERR_HEADERS_TIMEOUT' })],
     ['one of two addresses was reset', new AggregateError([refused, error({ code: 'ECONNRESET' })])],
     ['no errors at all', new AggregateError([])],
-    ['HTTP/2 internal error', error({ code: 'ERR_HTTP2_STREAM_ERROR' }, 'Stream closed with error code NGHTTP2_INTERNAL_ERROR')],
+    [
+      'HTTP/2 internal error',
+      error({ code: 'ERR_HTTP2_STREAM_ERROR' }, 'Stream closed with error code NGHTTP2_INTERNAL_ERROR'),
+    ],
     ['undefined', undefined],
     ['a string', 'ECONNREFUSED'],
   ])('no: %s', (_, thrown) => expect(provesUnsent(thrown)).toBe(false));
@@ -71,14 +100,18 @@ describe('provesUnsent', () => {
     expect(provesUnsent(refused, new URL('http://x/'))).toBe(false);
     expect(provesUnsent(error({ code: 'ENOTFOUND', hostname: 'a' }), new URL('http://a/'))).toBe(true);
     expect(provesUnsent(error({ code: 'ENOTFOUND', hostname: 'b' }), new URL('http://a/'))).toBe(false);
-    const slow = error({ code: 'UND_ERR_CONNECT_TIMEOUT' }, 'Connect Timeout Error (attempted address: a:443, timeout: 10000ms)');
+    const slow = error(
+      { code: 'UND_ERR_CONNECT_TIMEOUT' },
+      'Connect Timeout Error (attempted address: a:443, timeout: 10000ms)',
+    );
     expect(provesUnsent(slow, new URL('https://a/'))).toBe(true);
     expect(provesUnsent(slow, new URL('http://a/'))).toBe(false);
   });
 });
 
 test('idempotent methods are those of RFC 9110 and QUERY', () => {
-  for (const method of ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY', 'get']) expect(isIdempotent(method), method).toBe(true);
+  for (const method of ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY', 'get'])
+    expect(isIdempotent(method), method).toBe(true);
   for (const method of ['POST', 'PATCH', 'CONNECT', 'LOCK', '']) expect(isIdempotent(method), method).toBe(false);
 });
 
@@ -102,7 +135,11 @@ describe('Retry-After', () => {
     ['a date of RFC 850', { 'retry-after': 'Tuesday, 01-Jan-30 00:00:30 GMT' }, 30_000],
     ['a date of asctime', { 'retry-after': 'Tue Jan  1 00:00:30 2030' }, 30_000],
     ['a date in the past', { 'retry-after': 'Mon, 31 Dec 2029 00:00:00 GMT' }, 0],
-    ['a date, by the clock of who wrote it', { 'retry-after': 'Tue, 01 Jan 2030 01:00:30 GMT', date: 'Tue, 01 Jan 2030 01:00:00 GMT' }, 30_000],
+    [
+      'a date, by the clock of who wrote it',
+      { 'retry-after': 'Tue, 01 Jan 2030 01:00:30 GMT', date: 'Tue, 01 Jan 2030 01:00:00 GMT' },
+      30_000,
+    ],
     ['a date, when theirs is garbage', { 'retry-after': 'Tue, 01 Jan 2030 00:00:30 GMT', date: 'today' }, 30_000],
     ['a date far ahead', { 'retry-after': 'Fri, 31 Dec 9999 23:59:59 GMT' }, Date.UTC(9999, 11, 31, 23, 59, 59) - now],
     ['9999999999', { 'retry-after': '9999999999' }, 9_999_999_999_000],

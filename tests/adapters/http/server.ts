@@ -22,7 +22,9 @@ export interface Received {
 }
 
 /** Starts one; each request is answered by `listener`, after its body has been read. */
-export async function serve(listener: (request: Received, response: ServerResponse, index: number, raw: IncomingMessage) => void, early = false): Promise<TestServer> {
+export async function serve(
+  listener: (request: Received, response: ServerResponse, index: number, raw: IncomingMessage) => void,
+): Promise<TestServer> {
   const requests: Received[] = [];
   const sockets = new Set<Socket>();
   let connections = 0;
@@ -31,8 +33,7 @@ export async function serve(listener: (request: Received, response: ServerRespon
     const index = requests.push(request) - 1;
     raw.setEncoding('latin1').on('data', (chunk) => (request.body += chunk));
     raw.on('error', () => {});
-    if (early) listener(request, response, index, raw);
-    else raw.on('end', () => listener(request, response, index, raw));
+    raw.on('end', () => listener(request, response, index, raw));
   };
   const server = createServer({ keepAliveTimeout: 60_000 }, handler);
   server.on('connection', (socket) => {
@@ -66,9 +67,9 @@ export async function refusedUrl(): Promise<string> {
   return server.url;
 }
 
-/** Waits until `test` says yes, a few milliseconds at a time; fails with `what` after two seconds. */
+/** Waits until `test` says yes, a few milliseconds at a time; fails with `what` after some five seconds. */
 export async function until(what: string, test: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 1_000; tries++) {
     if (test()) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

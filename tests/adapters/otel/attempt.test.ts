@@ -23,17 +23,26 @@ test('repeated HTTP client spans carry http.request.resend_count, nothing else d
   const execution = p.observer.start('execution', p.call(), undefined);
   const app = otel.trace.getTracer('http');
   for (const attempt of [1, 2, 3]) {
-    const token = p.observer.start('attempt', p.call({ attempt, attemptKind: attempt === 1 ? 'initial' : 'retry' }), execution);
+    const token = p.observer.start(
+      'attempt',
+      p.call({ attempt, attemptKind: attempt === 1 ? 'initial' : 'retry' }),
+      execution,
+    );
     p.observer.within(token, () => {
       app.startSpan(`client ${attempt}`, { kind: otel.SpanKind.CLIENT }).end();
       app.startSpan(`db ${attempt}`, { kind: otel.SpanKind.CLIENT, attributes: { 'db.system.name': 'redis' } }).end();
       app.startSpan(`inner ${attempt}`).end();
     });
     const fallback = p.observer.start('fallback', p.call({ attempt }), execution);
-    p.observer.within(fallback, () => app.startSpan(`fallback client ${attempt}`, { kind: otel.SpanKind.CLIENT }).end());
+    p.observer.within(fallback, () =>
+      app.startSpan(`fallback client ${attempt}`, { kind: otel.SpanKind.CLIENT }).end(),
+    );
   }
   const counts = sdk.spans().map(({ name, attributes }) => [name, attributes['http.request.resend_count']]);
-  expect(counts.filter(([, count]) => count !== undefined)).toEqual([['client 2', 1], ['client 3', 2]]);
+  expect(counts.filter(([, count]) => count !== undefined)).toEqual([
+    ['client 2', 1],
+    ['client 3', 2],
+  ]);
   await sdk.provider.forceFlush();
   await sdk.provider.shutdown();
 });

@@ -49,7 +49,9 @@ test('traces and metrics are bound each on its own, whenever they come, go and c
   }
   for (const { traces, metrics } of rounds) {
     expect(traces.spans()).toHaveLength(1);
-    expect(valueOf(await metrics.collect(), 'seaworthy.pipeline.duration', { 'seaworthy.pipeline.name': p.name })).toBe(2);
+    expect(valueOf(await metrics.collect(), 'seaworthy.pipeline.duration', { 'seaworthy.pipeline.name': p.name })).toBe(
+      2,
+    );
   }
 });
 
@@ -68,7 +70,11 @@ test('an SDK registered through the other copy of the API is found, now and afte
 });
 
 test('a provider that throws is a fault of telemetry and not of the call', () => {
-  const broken = { getTracer: () => { throw new Error('mine'); } };
+  const broken = {
+    getTracer: () => {
+      throw new Error('mine');
+    },
+  };
   const p = fakePipeline({ telemetry: { tracerProvider: broken, metrics: false } });
   expect(p.observer.interest()).toBe(0);
   expect(p.observer.interest()).toBe(0);
@@ -102,7 +108,10 @@ test('a state change is logged in the trace of the call that caused it', () => {
     instrumentationScope: { name: 'seaworthy', version: '0.1.0' },
   });
   expect(JSON.stringify(open?.attributes)).not.toContain('secret');
-  expect(halfOpen).toMatchObject({ severityNumber: otel.SeverityNumber.INFO, attributes: { 'seaworthy.circuit_breaker.state': 'half_open' } });
+  expect(halfOpen).toMatchObject({
+    severityNumber: otel.SeverityNumber.INFO,
+    attributes: { 'seaworthy.circuit_breaker.state': 'half_open' },
+  });
   expect(halfOpen?.attributes).not.toHaveProperty('seaworthy.circuit_breaker.failure_ratio');
 
   const quiet = fakePipeline({ telemetry: { logs: false } });

@@ -1,6 +1,12 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { describe as description, ErrorTypes } from '../../../src/adapters/otel/error-type.ts';
-import { BulkheadFullError, CircuitOpenError, DeadlineExceededError, DrainingError, TimeoutError } from '../../../src/core/errors.ts';
+import {
+  BulkheadFullError,
+  CircuitOpenError,
+  DeadlineExceededError,
+  DrainingError,
+  TimeoutError,
+} from '../../../src/core/errors.ts';
 import { listenToDiag, unregister } from './sdk.ts';
 
 let diag: string[];
@@ -15,7 +21,14 @@ afterEach(() => {
 });
 
 const origin = { policy: 'p/x', pipeline: 'p' };
-const hostile = new Proxy({}, { get: () => { throw new Error('mine'); } });
+const hostile = new Proxy(
+  {},
+  {
+    get: () => {
+      throw new Error('mine');
+    },
+  },
+);
 
 test.each([
   [new TimeoutError(5, origin), undefined, 'timeout', 'timed out after 5 ms'],

@@ -26,12 +26,26 @@ export function breaker(name: string): Policy & { state: Extract<PolicyState, { 
 }
 
 export function bulkhead(name: string, active = 0): Policy & { state: Extract<PolicyState, { kind: 'bulkhead' }> } {
-  const state = { kind: 'bulkhead' as const, active, limit: 4, queued: 0, queueLimit: 8, held: 0, leaked: 0, rejections: { bulkhead_full: 0, queue_timeout: 0 } };
+  const state = {
+    kind: 'bulkhead' as const,
+    active,
+    limit: 4,
+    queued: 0,
+    queueLimit: 8,
+    held: 0,
+    leaked: 0,
+    rejections: { bulkhead_full: 0, queue_timeout: 0 },
+  };
   return { name, kind: 'bulkhead', identity: {}, state };
 }
 
 export function timeout(name: string, timeouts = 0): Policy & { state: { timeouts: number } } {
-  return { name, kind: 'timeout', identity: {}, state: { kind: 'timeout', timeouts, late: 0, rejections: { deadline_exceeded: 0 } } };
+  return {
+    name,
+    kind: 'timeout',
+    identity: {},
+    state: { kind: 'timeout', timeouts, late: 0, rejections: { deadline_exceeded: 0 } },
+  };
 }
 
 interface Setup {
@@ -42,8 +56,8 @@ interface Setup {
   readonly attributes?: PipelineInfo['attributes'];
 }
 
-/** A pipeline as an observer sees one, driven by hand. */
-export function fakePipeline({ name = fresh(), policies = [], repeats = false, telemetry, attributes }: Setup = {}) {
+/** Apart from what knows the handle: closures of one function share one scope, and `info` must not keep the handle. */
+function behind({ name = fresh(), policies = [], repeats = false, attributes }: Setup) {
   const counts = { active: 0, late: 0, timeouts: 0, rejections: { deadline_exceeded: 0, draining: 0 } };
   const info: PipelineInfo = {
     name,
@@ -62,15 +76,30 @@ export function fakePipeline({ name = fresh(), policies = [], repeats = false, t
       policies: policies.map((policy) => ({ name: policy.name, bypassed: false, ...policy.state })),
     }),
   };
-  let handle: object | undefined = {};
-  const observer = otelObserver(telemetry)(info, handle) as Required<Observer>;
-  return {
-    name,
-    counts,
-    observer,
-    call: (more: Partial<CallInfo> = {}): CallInfo => ({
+  return { info, counts };
+}
+
+/** A pipeline as an observer sees one, driven by hand. It is its own handle: keep it as a user would. */
+export function fakePipeline(setup: Setup = {}) {
+  const { info, counts } = behind(setup);
+  return new FakePipeline(info, counts, setup.telemetry);
+}
+
+class FakePipeline {
+  readonly name: string;
+  readonly counts: ReturnType<typeof behind>['counts'];
+  readonly observer: Required<Observer>;
+
+  constructor(info: PipelineInfo, counts: FakePipeline['counts'], telemetry: TelemetryOptions | undefined) {
+    this.name = info.name;
+    this.counts = counts;
+    this.observer = otelObserver(telemetry)(info, this) as Required<Observer>;
+  }
+
+  call(more: Partial<CallInfo> = {}): CallInfo {
+    return {
       executionId: 'x-1',
-      pipeline: name,
+      pipeline: this.name,
       attempt: 0,
       attemptKind: 'initial',
       retryDelayMs: 0,
@@ -78,13 +107,8 @@ export function fakePipeline({ name = fresh(), policies = [], repeats = false, t
       attributes: undefined,
       deadline: Number.POSITIVE_INFINITY,
       ...more,
-    }),
-    /** Lets the garbage collector have what the user held. */
-    drop() {
-      handle = undefined;
-    },
-    held: () => handle,
-  };
+    };
+  }
 }
 
 /** How something ended. */

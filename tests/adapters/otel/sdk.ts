@@ -8,7 +8,13 @@ import {
   MeterProvider,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
-import { InMemorySpanExporter, type Sampler, SimpleSpanProcessor, type SpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
+import {
+  InMemorySpanExporter,
+  type Sampler,
+  SimpleSpanProcessor,
+  type SpanProcessor,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
 
 /** One exported stream, flat. */
 export interface Point {
@@ -39,9 +45,18 @@ export function metricsSdk() {
         .flatMap(({ scope, metrics }) =>
           metrics.flatMap(({ descriptor, dataPointType, dataPoints, ...rest }) =>
             dataPoints.map((point) => {
-              const histogram = dataPointType === DataPointType.HISTOGRAM ? (point.value as { count: number; buckets: { boundaries: number[] } }) : undefined;
+              const histogram =
+                dataPointType === DataPointType.HISTOGRAM
+                  ? (point.value as { count: number; buckets: { boundaries: number[] } })
+                  : undefined;
               const monotonic = 'isMonotonic' in rest && rest.isMonotonic;
-              const kind = histogram ? 'histogram' : dataPointType === DataPointType.GAUGE ? 'gauge' : monotonic ? 'counter' : 'up_down';
+              const kind = histogram
+                ? 'histogram'
+                : dataPointType === DataPointType.GAUGE
+                  ? 'gauge'
+                  : monotonic
+                    ? 'counter'
+                    : 'up_down';
               return {
                 name: descriptor.name,
                 kind,
@@ -79,12 +94,19 @@ export function logsSdk() {
 export function listenToDiag(): string[] {
   const heard: string[] = [];
   const hear = (...args: unknown[]) => void heard.push(args.map(String).join(' '));
-  otel.diag.setLogger({ error: hear, warn: hear, info() {}, debug() {}, verbose() {} }, { logLevel: otel.DiagLogLevel.WARN, suppressOverrideMessage: true });
+  otel.diag.setLogger(
+    { error: hear, warn: hear, info() {}, debug() {}, verbose() {} },
+    { logLevel: otel.DiagLogLevel.WARN, suppressOverrideMessage: true },
+  );
   return heard;
 }
 
 /** Registers what is given, and a context manager. */
-export function register(sdk: { tracerProvider?: otel.TracerProvider; meterProvider?: otel.MeterProvider; loggerProvider?: LoggerProvider }): void {
+export function register(sdk: {
+  tracerProvider?: otel.TracerProvider;
+  meterProvider?: otel.MeterProvider;
+  loggerProvider?: LoggerProvider;
+}): void {
   otel.context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   if (sdk.tracerProvider) otel.trace.setGlobalTracerProvider(sdk.tracerProvider);
   if (sdk.meterProvider) otel.metrics.setGlobalMeterProvider(sdk.meterProvider);
@@ -101,11 +123,15 @@ export function unregister(): void {
 }
 
 /** The one value of a stream, `undefined` when it is not exported. */
-export function valueOf(points: readonly Point[], name: string, attributes: Readonly<Record<string, unknown>> = {}): number | undefined {
+export function valueOf(
+  points: readonly Point[],
+  name: string,
+  attributes: Readonly<Record<string, unknown>> = {},
+): number | undefined {
   const found = points.filter(
-    (point) => point.name === name && Object.entries(attributes).every(([key, value]) => point.attributes[key] === value),
+    (point) =>
+      point.name === name && Object.entries(attributes).every(([key, value]) => point.attributes[key] === value),
   );
   if (found.length > 1) throw new Error(`${name} has ${found.length} streams with ${JSON.stringify(attributes)}`);
   return found[0]?.value;
 }
-

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import * as otel from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { AlwaysOffSampler } from '@opentelemetry/sdk-trace';
@@ -24,8 +25,12 @@ afterEach(() => {
 const origin = { policy: 'p/timeout', pipeline: 'p' };
 
 /** Runs `during` in an execution with one attempt. */
-function run(pipeline: ReturnType<typeof fakePipeline>, during: (execution: unknown, attempt: unknown) => void = () => {}) {
-  const { observer, call } = pipeline;
+function run(
+  pipeline: ReturnType<typeof fakePipeline>,
+  during: (execution: unknown, attempt: unknown) => void = () => {},
+) {
+  const { observer } = pipeline;
+  const call = pipeline.call.bind(pipeline);
   expect(observer.interest()).toBe(2);
   const execution = observer.start('execution', call(), undefined);
   const attempt = observer.start('attempt', call({ attempt: 1 }), execution);
@@ -41,10 +46,20 @@ function span(name: string) {
 
 describe('spans', () => {
   test('an attempt timed out, the next one answered', () => {
-    const p = fakePipeline({ name: 'payments', policies: [breaker('payments/circuit_breaker')], repeats: true, attributes: { team: 'a' } });
-    const { observer, call } = p;
+    const p = fakePipeline({
+      name: 'payments',
+      policies: [breaker('payments/circuit_breaker')],
+      repeats: true,
+      attributes: { team: 'a' },
+    });
+    const { observer } = p;
+    const call = p.call.bind(p);
     expect(observer.interest()).toBe(2);
-    const execution = observer.start('execution', call({ attributes: { tenant: 't', 'seaworthy.pipeline.name': 'fake' } }), undefined);
+    const execution = observer.start(
+      'execution',
+      call({ attributes: { tenant: 't', 'seaworthy.pipeline.name': 'fake' } }),
+      undefined,
+    );
     const first = observer.start('attempt', call({ attempt: 1 }), execution);
     observer.event({ type: 'circuit_admission', policy: 'payments/circuit_breaker', state: 'closed' }, call(), first);
     observer.event({ type: 'timeout', policy: 'payments/timeout', timeoutMs: 50 }, call(), first);
@@ -52,7 +67,11 @@ describe('spans', () => {
     observer.end('attempt', first, ended('failure', { error }), call({ attempt: 1 }));
     const second = observer.start('attempt', call({ attempt: 2, attemptKind: 'retry', retryDelayMs: 30 }), execution);
     observer.end('attempt', second, ended('success'), call({ attempt: 2, attemptKind: 'retry' }));
-    observer.event({ type: 'retry_result', policy: 'payments/retry', result: 'success_after_retry', retries: 1 }, call(), second);
+    observer.event(
+      { type: 'retry_result', policy: 'payments/retry', result: 'success_after_retry', retries: 1 },
+      call(),
+      second,
+    );
     observer.end('execution', execution, ended('success', { attempts: 2 }), call({ attempt: 2 }));
 
     const [one, two, root] = sdk.spans();
@@ -87,13 +106,18 @@ describe('spans', () => {
       'error.type': 'timeout',
     });
     expect(two?.status.code).toBe(otel.SpanStatusCode.UNSET);
-    expect(two?.attributes).toMatchObject({ 'seaworthy.attempt.number': 2, 'seaworthy.attempt.kind': 'retry', 'seaworthy.retry.delay': 0.03 });
+    expect(two?.attributes).toMatchObject({
+      'seaworthy.attempt.number': 2,
+      'seaworthy.attempt.kind': 'retry',
+      'seaworthy.retry.delay': 0.03,
+    });
     expect(sdk.spans().every(({ events }) => events.length === 0)).toBe(true);
   });
 
   test('a fallback answered: nothing outside is an error', () => {
     const p = fakePipeline({ name: 'fb', repeats: true });
-    const { observer, call } = p;
+    const { observer } = p;
+    const call = p.call.bind(p);
     const { execution, attempt } = run(p);
     const error = Object.assign(new Error('secret\nsecond line'), { code: 'ECONNRESET' });
     observer.end('attempt', attempt, ended('failure', { error }), call({ attempt: 1 }));
@@ -103,7 +127,10 @@ describe('spans', () => {
     observer.end('execution', execution, ended('fallback'), call());
 
     expect(span('attempt fb').status).toEqual({ code: otel.SpanStatusCode.ERROR, message: 'secret' });
-    expect(span('fallback fb')).toMatchObject({ status: { code: otel.SpanStatusCode.UNSET }, attributes: { 'seaworthy.pipeline.name': 'fb' } });
+    expect(span('fallback fb')).toMatchObject({
+      status: { code: otel.SpanStatusCode.UNSET },
+      attributes: { 'seaworthy.pipeline.name': 'fb' },
+    });
     expect(span('execute fb')).toMatchObject({
       status: { code: otel.SpanStatusCode.UNSET },
       attributes: { 'seaworthy.outcome': 'fallback', 'seaworthy.fallback.reason': 'ECONNRESET' },
@@ -140,7 +167,15 @@ describe('spans', () => {
     const shared = breaker('shared');
     const opener = fakePipeline({ name: 'opener', policies: [shared], repeats: true });
     const opening = run(opener, (_, attempt) => {
-      const change = { type: 'circuit_state', policy: 'shared', state: 'open', previous: 'closed', at: 1, failureRatio: 1, key: 'k' } as const;
+      const change = {
+        type: 'circuit_state',
+        policy: 'shared',
+        state: 'open',
+        previous: 'closed',
+        at: 1,
+        failureRatio: 1,
+        key: 'k',
+      } as const;
       opener.observer.event(change, opener.call({ key: 'k' }), attempt);
     });
     opener.observer.end('attempt', opening.attempt, ended('failure'), opener.call({ attempt: 1 }));
@@ -149,7 +184,12 @@ describe('spans', () => {
       const { attempt } = run(p, (_, token) =>
         p.observer.event({ type: 'rejected', policy: 'shared', reason: 'circuit_open' }, p.call({ key }), token),
       );
-      p.observer.end('attempt', attempt, ended('failure', { error: new CircuitOpenError('circuit_open', 1, origin), rejected: true }), p.call());
+      p.observer.end(
+        'attempt',
+        attempt,
+        ended('failure', { error: new CircuitOpenError('circuit_open', 1, origin), rejected: true }),
+        p.call(),
+      );
       return span(`attempt turned-away-${key}`);
     };
     const linked = turnedAway('k');
@@ -159,8 +199,27 @@ describe('spans', () => {
       attributes: { 'error.type': 'circuit_open', 'seaworthy.rejection.reason': 'circuit_open' },
     });
     expect(turnedAway('other').links).toEqual([]);
+    const due = {
+      type: 'circuit_state',
+      policy: 'shared',
+      state: 'half_open',
+      previous: 'open',
+      at: 1,
+      key: 'k',
+    } as const;
+    opener.observer.event({ ...due, failureRatio: undefined }, opener.call({ key: 'k' }), undefined);
+    sdk.reset();
+    expect(turnedAway('k').links).toHaveLength(1); // by the limit on probes
 
-    const closed = { type: 'circuit_state', policy: 'shared', state: 'closed', previous: 'half_open', at: 1, failureRatio: 0, key: 'k' } as const;
+    const closed = {
+      type: 'circuit_state',
+      policy: 'shared',
+      state: 'closed',
+      previous: 'half_open',
+      at: 1,
+      failureRatio: 0,
+      key: 'k',
+    } as const;
     opener.observer.event(closed, opener.call({ key: 'k' }), undefined);
     sdk.reset();
     expect(turnedAway('k').links).toEqual([]);
@@ -180,7 +239,12 @@ describe('spans', () => {
   });
 
   test('attemptSpans: never leaves the execution, its context and the attempt number', () => {
-    const p = fakePipeline({ name: 'never', repeats: true, policies: [bulkhead('b')], telemetry: { attemptSpans: 'never' } });
+    const p = fakePipeline({
+      name: 'never',
+      repeats: true,
+      policies: [bulkhead('b')],
+      telemetry: { attemptSpans: 'never' },
+    });
     const execution = p.observer.interest() === 2 ? p.observer.start('execution', p.call(), undefined) : undefined;
     const attempt = p.observer.start('attempt', p.call({ attempt: 2, attemptKind: 'retry' }), execution);
     const inside = p.observer.within(attempt, () => otel.context.active());
@@ -211,7 +275,10 @@ describe('context', () => {
     const { execution, attempt } = otel.context.with(otel.trace.setSpan(otel.context.active(), parent), start);
     const inside = p.observer.within(attempt, () => otel.context.active());
     const outside = p.observer.within(execution, () => otel.context.active());
-    for (const [token, name] of [[attempt, 'attempt'], [execution, 'execution']] as const)
+    for (const [token, name] of [
+      [attempt, 'attempt'],
+      [execution, 'execution'],
+    ] as const)
       p.observer.end(name, token, ended('success'), p.call());
     const [one, root] = sdk.spans();
     expect(otel.trace.getSpanContext(inside)).toEqual(one?.spanContext());
@@ -248,7 +315,9 @@ describe('context', () => {
   });
 
   test('a suppressed context is left as it is', () => {
-    const suppressed = otel.context.active().setValue(otel.createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACING'), true);
+    const suppressed = otel.context
+      .active()
+      .setValue(otel.createContextKey('OpenTelemetry SDK Context Key SUPPRESS_TRACING'), true);
     otel.context.with(suppressed, () => {
       const p = fakePipeline();
       p.observer.interest();
@@ -258,12 +327,30 @@ describe('context', () => {
     expect(sdk.spans()).toEqual([]);
   });
 
+  test('a tracer that does nothing but hand its parent on changes no context', () => {
+    const foreign = createRequire(import.meta.url)('@opentelemetry/api') as typeof otel;
+    const parent = otel.trace.getTracer('app').startSpan('GET /');
+    otel.context.with(otel.trace.setSpan(otel.context.active(), parent), () => {
+      const p = fakePipeline({ telemetry: { tracerProvider: new foreign.ProxyTracerProvider() } });
+      p.observer.interest();
+      const execution = p.observer.start('execution', p.call(), undefined);
+      const here = otel.context.active();
+      expect(p.observer.within(execution, () => otel.context.active())).toBe(here);
+      p.observer.end('execution', execution, ended('failure', { error: new Error('x') }), p.call());
+      expect(parent.isRecording()).toBe(true);
+    });
+  });
+
   test('errors of user code pass, and a broken context manager neither loses a call nor repeats it', () => {
     const p = fakePipeline();
     p.observer.interest();
     const execution = p.observer.start('execution', p.call(), undefined);
     const mine = new Error('mine');
-    expect(() => p.observer.within(execution, () => { throw mine; })).toThrow(mine);
+    expect(() =>
+      p.observer.within(execution, () => {
+        throw mine;
+      }),
+    ).toThrow(mine);
     for (const when of ['before', 'after'] as const) {
       otel.context.disable();
       let calls = 0;

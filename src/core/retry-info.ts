@@ -1,0 +1,42 @@
+import type { Call } from './call.ts';
+import { type Outcome, resultOf } from './outcome.ts';
+import type { Stage } from './policy.ts';
+import { type CallContext, Work } from './work.ts';
+
+/** What a backoff gets to know of the retry it is asked about; cockatiel's backoffs read the last three. */
+export interface RetryInfo {
+  /** Which retry it would be, from 1. */
+  readonly retry: number;
+  readonly outcome: Outcome;
+  readonly call: CallContext;
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+  readonly result: { readonly error: unknown } | { readonly value: unknown };
+}
+
+/** Tells a backoff of `stage` about the `retry`th retry; the signal is made only when it is read. */
+export function retryInfo(stage: Stage, call: Call, retry: number, outcome: Outcome): RetryInfo {
+  const work = new Work(call, stage, stage.execution(call).attempt || 1);
+  return {
+    retry,
+    outcome,
+    call: work,
+    attempt: retry,
+    get signal() {
+      return work.signal;
+    },
+    result: resultOf(outcome),
+  };
+}
+
+/** Whether a call may run again as far as side effects go: it is idempotent, was not called, or its owner says that nothing was sent. */
+export function mayRepeat(stage: Stage, call: Call, outcome: Outcome): boolean {
+  const { idempotent, retryable } = call.options;
+  if (idempotent !== false || !stage.execution(call).called) return true;
+  try {
+    return retryable?.(outcome) === true;
+  } catch (error) {
+    stage.fault(call, 'retryable', error);
+    return false;
+  }
+}

@@ -1,0 +1,206 @@
+import { fallback, pipeline, timeout } from 'seaworthy';
+import { describe, expect, it } from 'vitest';
+import { Deadline, DeadlineList, deadlineIn } from '../../src/core/deadlines.ts';
+import type { Clock } from '../../src/ports/clock.ts';
+import { virtualClock } from '../../src/testing/virtual-clock.ts';
+import { turn, watch } from './spy.ts';
+
+/** A clock whose timers ring when a test says so. */
+function handClock() {
+  const timers: { due: number; fn: () => void; live: boolean }[] = [];
+  const clock = {
+    time: 0,
+    now: () => clock.time,
+    after(ms: number, fn: () => void) {
+      const timer = { due: clock.time + ms, fn, live: true };
+      timers.push(timer);
+      return { cancel: () => void (timer.live = false), ref() {}, unref() {} };
+    },
+    pending: () => timers.filter((timer) => timer.live).map((timer) => timer.due),
+    /** Rings the first timer, whatever time it is. */
+    ring() {
+      const timer = timers.filter((timer) => timer.live).sort((a, b) => a.due - b.due)[0]!;
+      timer.live = false;
+      timer.fn();
+    },
+  } satisfies Clock & Record<string, unknown>;
+  return clock;
+}
+
+describe('a list of deadlines', () => {
+  const setup = () => {
+    const clock = handClock();
+    const list = new DeadlineList(clock, 100);
+    const fired: string[] = [];
+    const add = (name: string) => {
+      const deadline = new Deadline(() => fired.push(name), name, 100, null);
+      list.add(deadline);
+      return deadline;
+    };
+    return { clock, list, fired, add };
+  };
+
+  it('has one timer for all, and fires each when it is due, in order', () => {
+    const { clock, fired, add } = setup();
+    add('a');
+    clock.time = 30;
+    add('b');
+    add('c');
+    expect(clock.pending()).toEqual([100]);
+    clock.time = 100;
+    clock.ring();
+    expect(fired).toEqual(['a']);
+    expect(clock.pending()).toEqual([130]);
+    clock.time = 130;
+    clock.ring();
+    expect(fired).toEqual(['a', 'b', 'c']);
+    expect(clock.pending()).toEqual([]);
+  });
+
+  it('is never early, also when the timer is', () => {
+    const { clock, fired, add } = setup();
+    add('a');
+    clock.time = 99.5;
+    clock.ring();
+    expect(fired).toEqual([]);
+    expect(clock.pending()).toEqual([100]);
+    clock.time = 100;
+    clock.ring();
+    expect(fired).toEqual(['a']);
+  });
+
+  it('a few milliseconds late it fires at once', () => {
+    const { clock, fired, add } = setup();
+    add('a');
+    clock.time = 109;
+    clock.ring();
+    expect(fired).toEqual(['a']);
+  });
+
+  it('after a stall it waits one turn, in which answers that lie in the sockets remove theirs', () => {
+    const { clock, list, fired, add } = setup();
+    const answered = add('answered');
+    add('silent');
+    clock.time = 500;
+    clock.ring();
+    expect(fired).toEqual([]);
+    expect(clock.pending()).toEqual([500]);
+    list.remove(answered);
+    clock.ring();
+    expect(fired).toEqual(['silent']);
+    expect(clock.pending()).toEqual([]);
+  });
+
+  it('gives that turn once per stall, and to the next stall again', () => {
+    const { clock, fired, add } = setup();
+    add('a');
+    clock.time = 500;
+    clock.ring();
+    // The turn itself was slow: no second grace.
+    clock.time = 900;
+    clock.ring();
+    expect(fired).toEqual(['a']);
+    add('b');
+    clock.time = 2_000;
+    clock.ring();
+    expect(fired).toEqual(['a']);
+    clock.ring();
+    expect(fired).toEqual(['a', 'b']);
+  });
+
+  it('forgets the removed, wherever they stand, also twice, also when they have fired', () => {
+    const { clock, list, fired, add } = setup();
+    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(add);
+    list.remove(b!);
+    list.remove(b!);
+    list.remove(a!);
+    list.remove(d!);
+    clock.time = 100;
+    clock.ring();
+    expect(fired).toEqual(['c']);
+    list.remove(c!);
+    add('e');
+    list.remove(c!);
+    clock.time = 200;
+    clock.ring();
+    expect(fired).toEqual(['c', 'e']);
+  });
+
+  it('leaves no timer a turn after the last has gone, and keeps it while calls follow each other', async () => {
+    const { clock, list, add } = setup();
+    list.remove(add('a'));
+    list.remove(add('b'));
+    expect(clock.pending()).toHaveLength(1);
+    await turn();
+    await turn();
+    expect(clock.pending()).toHaveLength(0);
+    add('c');
+    expect(clock.pending()).toHaveLength(1);
+  });
+
+  it('what is added while others fire is fired in its own time', () => {
+    const { clock, list, fired } = setup();
+    list.add(
+      new Deadline(
+        () => {
+          fired.push('first');
+          list.add(new Deadline(() => fired.push('second'), null, 100, null));
+        },
+        null,
+        100,
+        null,
+      ),
+    );
+    clock.time = 100;
+    clock.ring();
+    expect(fired).toEqual(['first']);
+    clock.time = 200;
+    clock.ring();
+    expect(fired).toEqual(['first', 'second']);
+    expect(clock.pending()).toEqual([]);
+  });
+});
+
+describe('a deadline of its own length', () => {
+  it('has the same grace, can be cancelled in it, and survives a throw', () => {
+    const clock = handClock();
+    const fired: string[] = [];
+    const fire = (name: string) => new Deadline(() => void fired.push(name), null, 100, null);
+    deadlineIn(clock, 100, fire('a'));
+    const b = deadlineIn(clock, 100, fire('b'));
+    clock.time = 500;
+    clock.ring();
+    clock.ring();
+    expect(fired).toEqual([]);
+    b.cancel();
+    clock.ring();
+    expect(fired).toEqual(['a']);
+    deadlineIn(clock, 10, new Deadline(() => { throw new Error('bug'); }, null, 10, null));
+    clock.time = 510;
+    expect(() => clock.ring()).not.toThrow();
+    expect(clock.pending()).toEqual([]);
+  });
+});
+
+describe('after a stall of the event loop', () => {
+  it('an answer that is already there wins over the timeout', async () => {
+    const clock = handClock();
+    const p = pipeline('p', [fallback(() => 'spare'), timeout(100)], { clock });
+    let answer!: (value: string) => void;
+    const seen = watch(p.execute(() => new Promise<string>((resolve) => { answer = resolve; })));
+    clock.time = 10_000;
+    clock.ring();
+    answer('in time');
+    await turn();
+    expect(seen.result).toBe('in time');
+  });
+
+  it('with equal lengths and different lengths, a clock of the real kind leaves nothing', async () => {
+    const clock = virtualClock();
+    const p = pipeline('p', [timeout(100), timeout({ ms: () => 50 })], { clock });
+    await Promise.all(Array.from({ length: 10 }, () => p.execute(async () => 1)));
+    await turn();
+    await turn();
+    expect(clock.pending).toBe(0);
+  });
+});
