@@ -2,9 +2,9 @@
  * The demo: a service whose upstream gets into trouble, under steady load, once through seaworthy and once with plain
  * `fetch`. Four processes: this one directs and reports, the others are the upstream, the service and its users.
  */
-import type { FromLoad, LoadResult, RouteNow, ToLoad } from './load.ts';
+import type { FromLoad, LoadResult, Route, RouteNow, ToLoad } from './load.ts';
 import { name, numbers } from './policies.ts';
-import { type Process, start, stopAll } from './processes.ts';
+import { clockFrom, type Process, start, stopAll } from './processes.ts';
 import { parse } from './prometheus.ts';
 import * as report from './report.ts';
 import type { FromService, ServiceResult, ServiceStatus, ToService } from './service.ts';
@@ -19,7 +19,13 @@ const { stdout } = process;
 const paint = paintFor(stdout);
 const screen = screenOn(stdout);
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => void leave(130));
+let leaving = false;
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)
+  process.on(signal, () => void leave(code));
 // Whoever reads has gone: nobody is left to show anything to.
 stdout.on('error', () => void leave(1));
 
@@ -31,20 +37,23 @@ if (given.some((word) => word !== '--fast')) {
 try {
   process.exitCode = (await run(given.includes('--fast') ? fastSeconds : fullSeconds)) ? 0 : 1;
 } catch (error) {
-  screen.close();
-  console.error(error);
-  process.exitCode = 1;
+  // Whoever leaves early takes the others with him, and run() stumbles over that.
+  if (!leaving) {
+    screen.close();
+    console.error(error);
+    process.exitCode = 1;
+  }
 }
 await stopAll();
 
 async function run(seconds: number): Promise<boolean> {
   const phases = timetable(seconds);
   say(
-    paint('bold', 'seaworthy: what a service looks like from outside while its upstream gets into trouble'),
+    paint('bold', 'seaworthy: a service, its users, and an upstream that gets into trouble'),
     '',
-    `  ${rate} users a second ask a service through seaworthy, and ${rate} more ask it through plain fetch.`,
-    `  Both ask the same upstream, which falls ill and recovers within ${seconds} seconds. The policies, outermost first:`,
-    `  fallback > timeout ${numbers.deadlineMs} ms > retry ${numbers.maxRetries} > circuit breaker > bulkhead ${numbers.limit} > timeout ${numbers.attemptMs} ms per attempt`,
+    `  ${rate} users a second are served through seaworthy, ${rate} more by plain fetch, from one`,
+    `  upstream, which falls ill and recovers within ${seconds} seconds. The policies:`,
+    `  fallback > timeout ${numbers.deadlineMs} ms > retry ${numbers.maxRetries} > circuit breaker > bulkhead ${numbers.limit} > timeout ${numbers.attemptMs} ms`,
     '',
   );
   const upstream: Process<ToUpstream, FromUpstream> = start(new URL('./upstream.ts', import.meta.url), lost);
@@ -60,6 +69,7 @@ async function run(seconds: number): Promise<boolean> {
   service.send({ type: 'begin' });
 
   const at = Date.now() + 200;
+  const now = clockFrom(at);
   let status: ServiceStatus = { retries: 0, circuit: 'closed', active: 0 };
   const retries: number[] = [];
   service.on((message) => {
@@ -67,14 +77,18 @@ async function run(seconds: number): Promise<boolean> {
     status = message.status;
     retries.push(status.retries);
   });
+  let last: Readonly<Record<Route, RouteNow>> | undefined;
   load.on((message) => {
-    if (message.type === 'now') show(message.routes.protected, message.routes.plain);
+    if (message.type !== 'now') return;
+    last = message.routes;
+    show(last, now());
   });
   const loadResult = load.next('result');
   upstream.send({ type: 'start', at, seconds });
   load.send({ type: 'start', at, seconds, port, rate });
 
   const { result: users } = await loadResult;
+  if (last !== undefined) show(last, seconds * 1000);
   // Both look at the service at rest: every user has an answer, and nothing is on its way.
   const scrape = await fetch(`http://127.0.0.1:${metricsPort}/metrics`).then((response) => response.text());
   const serviceResult = service.next('result');
@@ -83,14 +97,12 @@ async function run(seconds: number): Promise<boolean> {
   screen.close();
   return tell(phases, users, result, scrape);
 
-  function show(ours: RouteNow, plain: RouteNow): void {
-    const elapsedMs = Date.now() - at;
+  function show(routes: Readonly<Record<Route, RouteNow>>, elapsedMs: number): void {
     screen.show({
       elapsedMs,
       phases,
       phase: phaseAt(phases, elapsedMs),
-      protected: ours,
-      plain,
+      ...routes,
       retries: status.retries - (retries.at(-5) ?? 0),
       circuit: status.circuit,
     });
@@ -121,7 +133,7 @@ function tell(
     paint('bold', 'What the users saw, by the phase in which they asked'),
     ...report.phaseTable(phases, users),
     '',
-    `  Without the policies ${plain.failure} of ${plain.calls} users would have seen an error, and the slowest would have waited ${(plain.longest / 1000).toFixed(1)} s.`,
+    `  By plain fetch ${plain.failure} of ${plain.calls} users got an error, and the slowest waited ${(plain.longest / 1000).toFixed(1)} s.`,
     paint(
       'dim',
       `  (The load generator sent no call later than ${users.latestMs.toFixed(0)} ms; its event loop stood still for ${users.loopDelayMs.toFixed(0)} ms at most.)`,
@@ -149,12 +161,15 @@ function say(...lines: string[]): void {
 }
 
 function lost(why: string): void {
+  if (leaving) return;
   screen.close();
   console.error(`The demo cannot go on: ${why}`);
   void leave(1);
 }
 
 async function leave(code: number): Promise<void> {
+  if (leaving) return;
+  leaving = true;
   screen.close();
   await stopAll();
   process.exit(code);

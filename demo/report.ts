@@ -80,8 +80,7 @@ export function checks({
       detail: `the longest wait was ${load.longest.toFixed(0)} ms`,
     },
     {
-      promise:
-        'While the upstream was down it was left alone: at most 1.1 attempts per call, the retry budget and the probes',
+      promise: 'While the upstream was down it was not made to work for nothing',
       holds: outage.calls > 0 && outage.attempts <= most,
       detail: `${outage.attempts} attempts for ${outage.calls} calls; allowed 1.1 x ${outage.calls} + ${budget} + ${outage.probes} = ${most.toFixed(0)}`,
     },
@@ -101,12 +100,12 @@ export function checks({
   ];
 }
 
-/** A promise per line. */
+/** Every promise, with the numbers below. */
 export function checkLines(results: readonly Check[], paint: Paint): string[] {
-  return results.map(
-    ({ promise, holds, detail }) =>
-      `  ${holds ? paint('green', 'kept  ') : paint('red', 'BROKEN')}  ${promise} ${paint('dim', `(${detail})`)}`,
-  );
+  return results.flatMap(({ promise, holds, detail }) => [
+    `  ${holds ? paint('green', 'kept  ') : paint('red', 'BROKEN')}  ${promise}`,
+    `          ${paint('dim', detail)}`,
+  ]);
 }
 
 /** The totals in a snapshot. */
@@ -228,8 +227,11 @@ export function deeds({ snapshot, attempts }: ServiceResult): string[] {
         const { bulkhead_full: full = 0, queue_timeout: expired = 0 } = policy.rejections;
         return [name, `let ${policy.limit} calls through at a time and turned ${plural(full + expired, 'call')} away`];
       }
-      case 'timeout':
-        return [name, policy.timeouts === 0 ? 'had nothing to cut short' : `cut ${policy.timeouts} short`];
+      case 'timeout': {
+        // The outer one is about whole calls, the inner one about attempts.
+        const what = name.endsWith('#2') ? 'attempt' : 'call';
+        return [name, policy.timeouts === 0 ? `no ${what} took so long` : `cut ${plural(policy.timeouts, what)} short`];
+      }
       default:
         return [name, ''];
     }

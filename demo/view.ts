@@ -22,9 +22,9 @@ export type Paint = (style: Style, text: string) => string;
 export const noPaint: Paint = (_, text) => text;
 
 const columns = ['calls/s', 'success', 'fallback', 'failure', 'retries', 'in flight', 'p50', 'p99'];
-const widths = columns.map((column) => Math.max(column.length, 7) + 2);
+const widths = columns.map((column) => Math.max(column.length, 6) + 1);
 
-/** The live view as lines, at most `width` wide. */
+/** The live view as lines, laid out for a terminal of `width` columns, 80 or more. */
 export function draw(frame: Frame, width: number, paint: Paint): string[] {
   const { phases, phase } = frame;
   const now = phases[phase]!;
@@ -34,14 +34,14 @@ export function draw(frame: Frame, width: number, paint: Paint): string[] {
     ...bar(frame, Math.min(width, 100) - 4, paint),
     '',
     `${paint('bold', now.health.toUpperCase())}  ${paint('dim', `${seconds(Math.min(frame.elapsedMs, last.to))} s of ${seconds(last.to)} s`)}`,
-    `  upstream   ${now.upstream}`,
-    `  policies   ${now.policies}`,
+    `upstream    ${now.upstream}`,
+    `policies    ${now.policies}`,
     '',
-    `${' '.repeat(14)}${columns.map((column, index) => column.padStart(widths[index]!)).join('')}`,
-    `  ${paint('bold', 'seaworthy')}   ${cells(frame.protected, String(frame.retries), paint)}`,
-    `  plain fetch ${cells(frame.plain, '-', paint)}`,
+    `${' '.repeat(12)}${columns.map((column, index) => column.padStart(widths[index]!)).join('')}`,
+    `${paint('bold', 'seaworthy')}   ${cells(frame.protected, String(frame.retries), paint)}`,
+    `plain fetch ${cells(frame.plain, '-', paint)}`,
     '',
-    `  circuit ${circle(frame.circuit, paint)}`,
+    `circuit     ${circle(frame.circuit, paint)}`,
   ];
   return lines.map((line) => `  ${line}`);
 }
@@ -137,13 +137,14 @@ function terminal(stream: NodeJS.WriteStream): Screen {
   return {
     show(frame) {
       const lines = draw(frame, stream.columns ?? 80, paint);
-      const home = height > 0 ? `\x1b[${height}A` : '\x1b[?25l';
-      // Each line is cleared behind its text, so that nothing flickers.
+      // Hidden cursor, and no wrapping: a line too many would be left behind when the view is drawn again.
+      const home = height > 0 ? `\x1b[${height}A` : '\x1b[?25l\x1b[?7l';
       stream.write(`${home}\r${lines.map((text) => `${text}\x1b[K\n`).join('')}`);
       height = lines.length;
     },
     close() {
-      if (height > 0) stream.write('\x1b[?25h');
+      if (height > 0) stream.write('\x1b[?25h\x1b[?7h');
+      height = 0;
     },
   };
 }

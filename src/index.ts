@@ -25,6 +25,7 @@ export type { Classify, Judgement, Outcome, Verdict, When } from './core/outcome
 export type { AltOf, PipelineEvent, PipelineOptions, Stackable } from './core/pipeline.ts';
 export type { Pipeline } from './core/pipeline.ts';
 // what an author of a policy implements
+export type { Call } from './core/call.ts';
 export { type DropReason, type Host, type Policy, Stage } from './core/policy.ts';
 export { snapshots } from './core/registry.ts';
 export type { CallContext } from './core/work.ts';

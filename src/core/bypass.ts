@@ -1,25 +1,32 @@
 import type { Call } from './call.ts';
+import type { PipelineCore } from './pipeline-core.ts';
 import type { DropReason, Stage } from './policy.ts';
 
 /** What a stage keeps for a call that went past it. */
 const PAST = Symbol('bypassed');
 
-/** How many holds there are on a stage, and how to end the detour. */
-const held = /* @__PURE__ */ new WeakMap<Stage, number>();
-
 /**
- * Lets every new call go past `stage` until the answer is called; several holds add up. Calls that are inside it already
- * come out through it. The detour is laid over the stage's own methods, so that a stage nobody bypasses pays nothing.
+ * Lets every new call go past the policy named `label` until the answer is called; several holds add up. Calls that are
+ * inside it already come out through it. The detour is laid over the methods of its stages, so that a policy nobody
+ * bypasses pays nothing.
  */
-export function bypass(stage: Stage): () => void {
-  held.set(stage, (held.get(stage) ?? 0) + 1);
-  if (held.get(stage) === 1) detour(stage);
-  let released = false;
+export function bypass(core: PipelineCore, label: string): () => void {
+  const { bypassed } = core;
+  bypassed.set(label, (bypassed.get(label) ?? 0) + 1);
+  for (const row of core.rows) row.deref()?.forEach(layDetour);
   return () => {
-    if (released) return;
-    released = true;
-    held.set(stage, held.get(stage)! - 1);
+    bypassed.set(label, bypassed.get(label)! - 1);
   };
+}
+
+/** Gives a stage its detour if its policy is bypassed; asked again for rows that are made later. */
+export function layDetour(stage: Stage): void {
+  if (isBypassed(stage.scope.pipeline, stage.label)) detour(stage);
+}
+
+/** Whether new calls go past the policy named `label` now. */
+export function isBypassed(core: PipelineCore, label: string): boolean {
+  return (core.bypassed.get(label) ?? 0) > 0;
 }
 
 function detour(stage: Stage): void {
@@ -27,8 +34,8 @@ function detour(stage: Stage): void {
   const own = Object.getPrototypeOf(stage) as Stage;
   const past = (call: Call) => call.memo[stage.slot] === PAST;
   stage.enter = (call) => {
-    if (!held.get(stage)) return own.enter.call(stage, call);
-    if (stage.slots > 0) call.memo[stage.slot] = PAST;
+    if (!isBypassed(stage.scope.pipeline, stage.label)) return own.enter.call(stage, call);
+    call.memo[stage.slot] = PAST;
     stage.proceed(call);
   };
   stage.succeed = (call, value) => (past(call) ? stage.pass(call, value) : own.succeed.call(stage, call, value));
@@ -41,9 +48,4 @@ function detour(stage: Stage): void {
   stage.started = (call, now) => {
     if (!past(call)) started.call(stage, call, now);
   };
-}
-
-/** Whether the policy named `label` is bypassed in this row of stages. */
-export function readBypassed(stages: readonly Stage[], label: string): boolean {
-  return stages.some((stage) => stage.label === label && (held.get(stage) ?? 0) > 0);
 }

@@ -1,8 +1,7 @@
-import type { AsyncResource } from 'node:async_hooks';
 import type { Timer } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
 import type { Hub } from './cancellation.ts';
-import { capture } from './context.ts';
+import { type AsyncContext, capture } from './context.ts';
 import type { RunOptions } from './execute-options.ts';
 import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
 import type { Outcome } from './outcome.ts';
@@ -49,7 +48,7 @@ export class Call {
   orphans: Work[] | null = null;
   /** Milliseconds on the clock at which the caller's `timeoutMs` is over. */
   deadline: number | null = null;
-  context: AsyncResource | null = null;
+  context: AsyncContext | null = null;
   hub: Hub | null = null;
   hubPrevious: Call | null = null;
   hubNext: Call | null = null;

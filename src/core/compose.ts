@@ -1,3 +1,4 @@
+import { layDetour } from './bypass.ts';
 import type { Call } from './call.ts';
 import { DeadlineStage } from './deadline.ts';
 import { Invoke } from './invoke.ts';
@@ -29,7 +30,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
   const add = (stage: Stage, scope: ExecutionScope, label: string, inAttempt: boolean): void => {
     stage.index = row.length;
     const before = row.at(-1) ?? exit;
-    stage.slot = row.length === 0 ? 0 : before.slot + before.slots;
+    stage.slot = row.length === 0 ? 0 : before.slot + Math.max(1, before.slots);
     stage.outer = before;
     before.inner = stage;
     stage.scope = scope;
@@ -40,6 +41,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
 
   const lay = (own: PipelineCore, nested: boolean): void => {
     const scope = new ExecutionScope(own, core.clock, nested);
+    own.rows.push(new WeakRef(row));
     const stages = own.parts.map((part) => {
       if ('nested' in part) return part.nested;
       const { policy, label } = part;
@@ -82,6 +84,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
   // The function counts as an attempt of whoever repeats closest to it.
   const closest = row.findLast((stage) => stage instanceof ExecutionScope || stage instanceof AttemptScope)!;
   add(new Invoke(row.filter((stage) => stage.timesWork), row.filter((stage) => stage instanceof ExecutionScope)), closest.scope, closest.label, true);
+  row.forEach(layDetour);
   const root = row[0] as ExecutionScope;
   root.plain = row.every((stage) => stage.scope.pipeline.classify === undefined);
   return row;

@@ -34,7 +34,11 @@ export const noOptions: RunOptions = /* @__PURE__ */ Object.freeze({ classify: u
 
 const rules: Readonly<Record<string, Rule>> = {
   signal: shape('an AbortSignal', isSignal),
-  timeoutMs: shape('a number of milliseconds', (value) => typeof value === 'number' && !Number.isNaN(value)),
+  // Nothing left, or less, is a legal answer of whoever computes a deadline.
+  timeoutMs: (value) =>
+    typeof value === 'number' && !Number.isNaN(value)
+      ? undefined
+      : { must: 'a number of milliseconds', range: typeof value === 'number' },
   key: shape('a string', (value) => typeof value === 'string'),
   idempotent: flag,
   retryable: callable,

@@ -50,7 +50,7 @@ export function interrupt(call: Call, to: number, why: DropReason, reason: unkno
     call.queued = null;
     if (queued.goal < goal) ({ goal, why, reason, by } = queued);
   }
-  call.at = call.parent === null ? goal : NOWHERE;
+  call.at = goal <= call.base ? NOWHERE : goal;
   if (goal === NOWHERE) call.finish(false, reason);
 }
 

@@ -5,7 +5,7 @@ import type { Random } from '../ports/random.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
 import type { Interest, PipelineInfo, PolicyInfo } from '../telemetry/observer.ts';
 import type { PipelineSnapshot, PolicySnapshot } from '../telemetry/snapshot.ts';
-import { readBypassed } from './bypass.ts';
+import { isBypassed } from './bypass.ts';
 import type { Observers } from './observers.ts';
 import type { Classify } from './outcome.ts';
 import type { Policy, Stage } from './policy.ts';
@@ -54,6 +54,9 @@ export class PipelineCore implements PipelineInfo {
   observers!: Observers;
   stages: readonly Stage[] = [];
   repeats = false;
+  /** Holds per policy that calls go past, and every row its stages stand in, those of outer pipelines included. */
+  readonly bypassed = new Map<string, number>();
+  readonly rows: WeakRef<readonly Stage[]>[] = [];
   disposed = false;
 
   constructor(definition: Definition) {
@@ -116,6 +119,6 @@ export class PipelineCore implements PipelineInfo {
   private read(part: Part): PolicySnapshot {
     if ('nested' in part) return { name: part.nested.name, bypassed: false, kind: 'custom' };
     const state = part.policy.snapshot?.() ?? { kind: 'custom' as const };
-    return { name: part.label, bypassed: readBypassed(this.stages, part.label), ...state };
+    return { name: part.label, bypassed: isBypassed(this, part.label), ...state };
   }
 }

@@ -4,10 +4,11 @@ import type { Random } from '../ports/random.ts';
 import type { PolicyEvent } from '../telemetry/events.ts';
 import type { Observer, ObserverFactory } from '../telemetry/observer.ts';
 import type { Classify } from './outcome.ts';
+import type { Pipeline } from './pipeline.ts';
 import type { Policy } from './policy.ts';
 
 /** Something a pipeline takes: a policy, another pipeline, or a cockatiel policy. */
-export type Stackable = Policy<any> | IPolicy<any, any>;
+export type Stackable = Policy<any> | Pipeline<any> | IPolicy<any, any>;
 
 /** What a policy may answer in place of the function's own result; `never` for most. */
 export type AltOf<P> = P extends { readonly _alt?: readonly [infer A] }

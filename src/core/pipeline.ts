@@ -1,8 +1,8 @@
 import type { Event, IFailureEvent, ISuccessEvent } from 'cockatiel';
 import { systemClock } from '../ports/clock.ts';
 import { systemRandom } from '../ports/random.ts';
-import type { CallInfo, Observer } from '../telemetry/observer.ts';
-import type { PipelineSnapshot, PolicyState } from '../telemetry/snapshot.ts';
+import type { Observer } from '../telemetry/observer.ts';
+import type { PipelineSnapshot } from '../telemetry/snapshot.ts';
 import { bypass } from './bypass.ts';
 import { Call, type Fn } from './call.ts';
 import { Hub } from './cancellation.ts';
@@ -18,8 +18,8 @@ import { PipelineCore } from './pipeline-core.ts';
 import type { Defaults, PipelineEvent, PipelineOptions, Stackable } from './pipeline-types.ts';
 
 export type { AltOf, PipelineEvent, PipelineOptions, Stackable } from './pipeline-types.ts';
-import type { Host, Policy, Stage } from './policy.ts';
 import { remember } from './registry.ts';
+import { announceBypass, onFailure, onSuccess, subscribe } from './subscription.ts';
 import type { CallContext } from './work.ts';
 
 const rules: Readonly<Record<string, Rule>> = {
@@ -36,8 +36,7 @@ const rules: Readonly<Record<string, Rule>> = {
 const SILENT: Observer = { interest: () => 0 };
 
 /** Calls on their way through policies. Made with `pipeline(name, policies)`. */
-export class Pipeline<Alt = never> implements Policy<Alt>, Disposable {
-  readonly kind = 'pipeline';
+export class Pipeline<Alt = never> implements Disposable {
   declare readonly _alt?: readonly [Alt];
   /** Type only, as cockatiel has it. */
   declare readonly _altReturn: Alt;
@@ -141,64 +140,35 @@ export class Pipeline<Alt = never> implements Policy<Alt>, Disposable {
 
   /** Tells `listener` everything that happens from now on; what it throws is reported and changes nothing. */
   subscribe(listener: (event: PipelineEvent) => void): Handle {
-    if (typeof listener !== 'function') throw new TypeError(`Cannot subscribe to "${this.name}": the listener must be a function, received ${show(listener)}`);
-    const about = ({ pipeline, executionId, attempt, key }: CallInfo) => ({ pipeline, executionId, attempt, key });
-    this.#core.time();
-    return handle(
-      this.#core.observers.add({
-        event: (event, call) => listener({ ...event, ...about(call) }),
-        end: (span, _token, { outcome, error, durationMs }, call) => {
-          if (span === 'fallback') return;
-          const type = span === 'execution' ? 'execution_end' : 'attempt_end';
-          listener({ type, outcome, durationMs, ...(error !== undefined && { error }), ...about(call) });
-        },
-      }),
-    );
+    return subscribe(this.#core, listener);
   }
 
   /** cockatiel's event: an execution has ended well. */
-  readonly onSuccess: Event<ISuccessEvent> = (listener) =>
-    this.subscribe((event) => {
-      if (event.type === 'execution_end' && event.outcome !== 'failure' && event.outcome !== 'cancelled') listener({ duration: event.durationMs });
-    });
+  readonly onSuccess: Event<ISuccessEvent> = (listener) => onSuccess(this.#core, listener);
 
   /** cockatiel's event: an execution has failed. */
-  readonly onFailure: Event<IFailureEvent> = (listener) =>
-    this.subscribe((event) => {
-      if (event.type === 'execution_end' && event.outcome === 'failure')
-        listener({ duration: event.durationMs, handled: true, reason: { error: event.error } });
-    });
+  readonly onFailure: Event<IFailureEvent> = (listener) => onFailure(this.#core, listener);
 
   /** Counts since creation and states now, as plain JSON. From the first one on, latency percentiles are kept. */
-  snapshot(): PipelineSnapshot & PolicyState {
+  snapshot(): PipelineSnapshot {
     const snapshot = this.#core.snapshot();
     this.#core.time();
-    return { ...snapshot, kind: 'custom' };
+    return snapshot;
   }
 
   /** Lets new calls go past the policy of that name until disposed. Throws a `TypeError` when there is none. */
   bypass(policyName: string): Handle {
     const core = this.#core;
-    const full = (stage: Stage) => stage.label === policyName || stage.label === `${core.name}/${policyName}`;
-    const stage = core.stages.find((stage) => stage.scope.pipeline === core && core.parts.some((part) => 'policy' in part && part.label === stage.label) && full(stage));
-    if (stage === undefined) {
-      const names = core.parts.map((part) => ('nested' in part ? part.nested.name : part.label)).join(', ');
-      throw new TypeError(`Cannot bypass "${policyName}": pipeline "${core.name}" has ${names === '' ? 'no policies' : names}`);
-    }
-    const release = bypass(stage);
-    this.#announce(stage.label, true);
+    const labels = core.parts.map((part) => ('nested' in part ? undefined : part.label)).filter((label) => label !== undefined);
+    const label = labels.find((label) => label === policyName || label === `${core.name}/${policyName}`);
+    if (label === undefined)
+      throw new TypeError(`Cannot bypass "${policyName}": pipeline "${core.name}" has ${labels.length === 0 ? 'no policies' : labels.join(', ')}`);
+    const release = bypass(core, label);
+    announceBypass(core, label, true);
     return handle(() => {
       release();
-      this.#announce(stage.label, false);
+      announceBypass(core, label, false);
     });
-  }
-
-  #announce(policy: string, active: boolean): void {
-    const { name, observers } = this.#core;
-    const nobody: CallInfo = {
-      executionId: '', pipeline: name, attempt: 0, attemptKind: 'initial', retryDelayMs: 0, key: undefined, attributes: undefined, deadline: Number.POSITIVE_INFINITY,
-    };
-    observers.event({ type: 'bypass', policy, active }, nobody, undefined);
   }
 
   /** Takes no new calls and lets go of telemetry; calls that run finish. */
@@ -210,11 +180,6 @@ export class Pipeline<Alt = never> implements Policy<Alt>, Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  /** A pipeline is a policy of other pipelines, which take its stages in as they are. */
-  stage(_host: Host): Stage {
-    throw new TypeError(`Pipeline "${this.name}" is put into another by listing it, not by asking for its stage`);
   }
 
   /** The core behind `value` when that is a pipeline of this copy of the package. */

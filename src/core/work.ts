@@ -1,6 +1,5 @@
-import type { AsyncResource } from 'node:async_hooks';
 import type { Call } from './call.ts';
-import { capture } from './context.ts';
+import { type AsyncContext, capture } from './context.ts';
 import { isTimeoutError } from './errors.ts';
 import type { Execution } from './execution.ts';
 import type { Stage } from './policy.ts';
@@ -37,7 +36,7 @@ export class Work implements CallContext {
   /** What it was abandoned in; the call itself may be in another execution of a nested pipeline by the time it ends. */
   private execution: Execution | null = null;
   private controller: AbortController | null = null;
-  private context: AsyncResource | null = null;
+  private context: AsyncContext | null = null;
   private waiting: (() => void)[] | null = null;
 
   constructor(call: Call, stage: Stage, attempt: number) {

@@ -59,7 +59,10 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
   {
     name: 'kind and name are well formed',
     run({ policy, hold }) {
-      hold(typeof policy.kind === 'string' && /^[a-z][a-z0-9_]{0,39}$/.test(policy.kind), `kind must be snake_case, at most 40 characters, and is ${String(policy.kind)}`);
+      hold(
+        typeof policy.kind === 'string' && /^[a-z][a-z0-9_]{0,39}$/.test(policy.kind),
+        `kind must be snake_case, at most 40 characters, and is ${String(policy.kind)}`,
+      );
       hold(
         policy.name === undefined || (typeof policy.name === 'string' && /^[\w./#-]{1,128}$/.test(policy.name)),
         `name must be 1-128 characters of letters, digits, ".", "_", "-", "/", "#", or undefined, and is ${String(policy.name)}`,
@@ -69,7 +72,13 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
   {
     name: 'each place in a pipeline gets a stage of its own',
     run({ policy, clock, hold }) {
-      const host = (name: string): Host => ({ pipeline: 'contract', policy: name, clock, random: seededRandom(1), stackTraces: false });
+      const host = (name: string): Host => ({
+        pipeline: 'contract',
+        policy: name,
+        clock,
+        random: seededRandom(1),
+        stackTraces: false,
+      });
       const [one, other] = [policy.stage(host('one')), policy.stage(host('other'))];
       hold(one instanceof Stage, 'stage() must answer a Stage');
       hold(one !== other, 'stage() must make a new stage each time: a stage knows its place in one pipeline');
@@ -80,7 +89,11 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
     async run(bench) {
       const value = { some: 'value' };
       bench.same(await bench.value(() => value), value, 'a value returned at once must come through as it is');
-      bench.same(await bench.value(async () => value), value, 'a value that a promise brings must come through as it is');
+      bench.same(
+        await bench.value(async () => value),
+        value,
+        'a value that a promise brings must come through as it is',
+      );
       bench.same(await bench.value(async () => undefined), undefined, 'undefined is a value, too');
     },
   },
@@ -90,14 +103,22 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
     async run(bench) {
       // Frozen, so that writing to it would throw.
       const error = Object.freeze(new Error('of the user'));
-      bench.same(await bench.error(async () => Promise.reject(error)), error, "the user's error must come through as the same object");
+      bench.same(
+        await bench.error(async () => Promise.reject(error)),
+        error,
+        "the user's error must come through as the same object",
+      );
     },
   },
   {
     name: 'a rejection with undefined stays one',
     errors: true,
     async run(bench) {
-      bench.same(await bench.error(async () => Promise.reject(undefined)), undefined, 'a rejection with undefined must stay one');
+      bench.same(
+        await bench.error(async () => Promise.reject(undefined)),
+        undefined,
+        'a rejection with undefined must stay one',
+      );
     },
   },
   {
@@ -115,8 +136,17 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
       } catch {
         bench.hold(false, 'execute must not throw synchronously');
       }
-      await bench.settle(promise!.then(() => {}, () => {}));
-      bench.same(await bench.error(failing), error, 'what the function threw at once must come through as the same object');
+      await bench.settle(
+        promise!.then(
+          () => {},
+          () => {},
+        ),
+      );
+      bench.same(
+        await bench.error(failing),
+        error,
+        'what the function threw at once must come through as the same object',
+      );
     },
   },
   {
@@ -140,7 +170,11 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
           caller.abort(reason);
           await turn();
           bench.hold(outcome !== undefined, 'the call must end in the turn of the abort, though the function goes on');
-          bench.same((outcome as Outcome | undefined)?.error, reason, "the call must reject with the caller's signal.reason, the same object");
+          bench.same(
+            (outcome as Outcome | undefined)?.error,
+            reason,
+            "the call must reject with the caller's signal.reason, the same object",
+          );
           bench.hold(seen === undefined || seen.aborted, "the function's signal must be aborted with the call");
         }
         work?.resolve(undefined);
@@ -170,7 +204,11 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
         for (const call of calls) await bench.settle(call);
       }
       await bench.idle();
-      bench.same(await bench.value(() => 'through'), 'through', 'after 400 calls that were given up the next one must come through');
+      bench.same(
+        await bench.value(() => 'through'),
+        'through',
+        'after 400 calls that were given up the next one must come through',
+      );
     },
   },
   {
@@ -189,7 +227,11 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
       // Longer than any break: what failures alone have closed is open again.
       await bench.clock.advance(3_600_000);
       await bench.idle();
-      bench.same(await bench.value(() => 'through'), 'through', 'an hour after 300 calls the next one must come through');
+      bench.same(
+        await bench.value(() => 'through'),
+        'through',
+        'an hour after 300 calls the next one must come through',
+      );
     },
   },
   {
@@ -200,7 +242,11 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
           const caller = new AbortController();
           const discarded: unknown[] = [];
           const work: Deferred[] = [];
-          const options: ExecuteOptions = { signal: caller.signal, timeoutMs: end === 'deadline' ? 5 : undefined, onDiscard: (value) => discarded.push(value) };
+          const options: ExecuteOptions = {
+            signal: caller.signal,
+            timeoutMs: end === 'deadline' ? 5 : undefined,
+            onDiscard: (value) => discarded.push(value),
+          };
           const promise = bench.pipeline.tryExecute(() => work[work.push(new Deferred()) - 1]!.promise, options);
           await turn();
           if (end === 'abort') caller.abort(new Error('given up'));
@@ -264,7 +310,10 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
         );
       const calls = Array.from({ length: 20 }, (_, caller) => one(caller));
       for (const call of calls) await bench.settle(call);
-      bench.hold(wrong.size === 0, `the function, queued or repeated, must find the context of its caller: ${[...wrong].join('; ')}`);
+      bench.hold(
+        wrong.size === 0,
+        `the function, queued or repeated, must find the context of its caller: ${[...wrong].join('; ')}`,
+      );
     },
   },
 ];
@@ -277,18 +326,29 @@ class Bench {
   readonly rescues: boolean;
   private readonly name: string;
 
-  constructor(name: string, policy: Policy<any>, rescues: boolean, observers: readonly Observer[] = [], clock?: VirtualClock) {
+  constructor(
+    name: string,
+    policy: Policy<any>,
+    rescues: boolean,
+    observers: readonly Observer[] = [],
+    clock?: VirtualClock,
+  ) {
     this.name = name;
     this.policy = policy;
     this.rescues = rescues;
     if (clock !== undefined) this.clock = clock;
     const nobody = () => ({});
-    this.pipeline = new Pipeline('contract', [policy], { clock: this.clock, random: seededRandom(1), telemetry: false, observers }, {
-      observer: () => nobody,
-      adopt: (foreign) => {
-        throw new TypeError(`policyContract takes policies with a kind and a stage, received ${typeof foreign}`);
+    this.pipeline = new Pipeline(
+      'contract',
+      [policy],
+      { clock: this.clock, random: seededRandom(1), telemetry: false, observers },
+      {
+        observer: () => nobody,
+        adopt: (foreign) => {
+          throw new TypeError(`policyContract takes policies with a kind and a stage, received ${typeof foreign}`);
+        },
       },
-    });
+    );
   }
 
   /** The same policy with others listening. */
@@ -301,7 +361,8 @@ class Bench {
   };
 
   same(received: unknown, expected: unknown, promise: string): void {
-    if (!Object.is(received, expected)) this.hold(false, `${promise}; received ${describe(received)}, not ${describe(expected)}`);
+    if (!Object.is(received, expected))
+      this.hold(false, `${promise}; received ${describe(received)}, not ${describe(expected)}`);
   }
 
   async value(fn: (call: CallContext) => unknown): Promise<unknown> {

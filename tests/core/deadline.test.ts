@@ -55,7 +55,7 @@ describe('the deadline (timeoutMs)', () => {
     expect(calls).toBe(2);
   });
 
-  for (const timeoutMs of [0, -1, Number.NEGATIVE_INFINITY])
+  for (const timeoutMs of [0, -1])
     it(`of ${timeoutMs} ms: DeadlineExceededError, and nothing is entered`, async () => {
       const clock = virtualClock();
       const breaker = circuitBreaker({ consecutiveFailures: 1 });
@@ -75,7 +75,7 @@ describe('the deadline (timeoutMs)', () => {
     expect(clock.pending).toBe(0);
     await clock.advance(1e12);
     expect(seen.state).toBe('pending');
-    await expect(p.execute(hang, { timeoutMs: Number.NaN })).rejects.toBeInstanceOf(RangeError);
+    await expect(p.execute(hang, { timeoutMs: Number.NaN })).rejects.toThrow('timeoutMs');
   });
 
   it('has passed when an attempt would start: DeadlineExceededError, fn is not called', async () => {

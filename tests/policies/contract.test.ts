@@ -10,7 +10,9 @@ const ours = {
   'retry()': policyContract(() => retry()),
   'retry without pauses': policyContract(() => retry({ backoff: 0, budget: false })),
   'circuitBreaker()': policyContract(() => circuitBreaker()),
-  'circuitBreaker of a window of calls, with a slow limit': policyContract(() => circuitBreaker({ windowCalls: 20, slowMs: 500 })),
+  'circuitBreaker of a window of calls, with a slow limit': policyContract(() =>
+    circuitBreaker({ windowCalls: 20, slowMs: 500 }),
+  ),
   'bulkhead({ limit: 10 })': policyContract(() => bulkhead({ limit: 10, queue: 5 })),
   'bulkhead with a long queue': policyContract(() => bulkhead({ limit: 2, queue: 1_000 })),
   'fallback that answers': policyContract(() => fallback(() => 'instead'), { rescues: true }),

@@ -73,8 +73,16 @@ describe('policyContract', () => {
   });
 
   const policies: [what: string, make: () => Policy<any>, breaks: string][] = [
-    ['a kind with capitals', () => ({ ...around((_call, next) => next())(), kind: 'Bad' }), 'kind and name are well formed'],
-    ['a name with blanks', () => ({ ...around((_call, next) => next())(), name: 'my policy' }), 'kind and name are well formed'],
+    [
+      'a kind with capitals',
+      () => ({ ...around((_call, next) => next())(), kind: 'Bad' }),
+      'kind and name are well formed',
+    ],
+    [
+      'a name with blanks',
+      () => ({ ...around((_call, next) => next())(), name: 'my policy' }),
+      'kind and name are well formed',
+    ],
     [
       'one stage for all places',
       () => {
@@ -164,6 +172,8 @@ describe('policyContract', () => {
   it('does not wait for ever for a policy that loses calls', { timeout: 10_000 }, async () => {
     const lost = around(() => new Promise<never>(() => {}));
     const value = policyContract(lost).find(({ name }) => name === 'a value passes')!;
-    await expect(value.run()).rejects.toThrow('the call must end; hours later on the virtual clock, and two real seconds, it had not');
+    await expect(value.run()).rejects.toThrow(
+      'the call must end; hours later on the virtual clock, and two real seconds, it had not',
+    );
   });
 });

@@ -9,7 +9,17 @@ describe('recorder', () => {
     const error = new Error('first');
     await users.execute(script({ error }, 'ok'), { key: 'eu' });
     expect(heard.of('retry')).toEqual([
-      { type: 'retry', policy: 'users/retry', retry: 1, delayMs: 0, error, pipeline: 'users', executionId: 'users-1', attempt: 1, key: 'eu' },
+      {
+        type: 'retry',
+        policy: 'users/retry',
+        retry: 1,
+        delayMs: 0,
+        error,
+        pipeline: 'users',
+        executionId: 'users-1',
+        attempt: 1,
+        key: 'eu',
+      },
     ]);
     expect(heard.of('retry_result')).toMatchObject([{ result: 'success_after_retry', retries: 1, attempt: 2 }]);
   });
@@ -18,7 +28,9 @@ describe('recorder', () => {
     const clock = virtualClock();
     const heard = recorder();
     const users = pipeline('users', [fallback(() => 'nobody'), retry({ maxRetries: 1, backoff: 10 }), timeout(100)], {
-      observers: [heard], telemetry: false, clock,
+      observers: [heard],
+      telemetry: false,
+      clock,
     });
     const answer = users.execute(script.with(clock, 'hang', 'fail'));
     await clock.advance(110);
@@ -38,7 +50,10 @@ describe('recorder', () => {
       'fallback',
       'end execution',
     ]);
-    expect(heard.ends('attempt').map(({ outcome, durationMs }) => [outcome, durationMs])).toEqual([['failure', 100], ['failure', 0]]);
+    expect(heard.ends('attempt').map(({ outcome, durationMs }) => [outcome, durationMs])).toEqual([
+      ['failure', 100],
+      ['failure', 0],
+    ]);
     expect(heard.ends('execution')).toMatchObject([{ outcome: 'fallback', durationMs: 110, rejected: false }]);
     expect(heard.ends('fallback')).toMatchObject([{ outcome: 'success' }]);
     expect(heard.starts('execution')).toHaveLength(1);
@@ -53,7 +68,11 @@ describe('recorder', () => {
 
   it('hears of circuits whose key is not the call’s own', async () => {
     const heard = recorder();
-    const users = pipeline('users', [circuitBreaker({ consecutiveFailures: 1 })], { observers: [heard], telemetry: false, random: seededRandom(1) });
+    const users = pipeline('users', [circuitBreaker({ consecutiveFailures: 1 })], {
+      observers: [heard],
+      telemetry: false,
+      random: seededRandom(1),
+    });
     await users.tryExecute(script('fail'), { key: 'eu' });
     expect(heard.of('circuit_state')).toMatchObject([{ state: 'open', previous: 'closed', key: 'eu' }]);
   });

@@ -17,7 +17,10 @@ export function adopt(foreign: IPolicy<any, any>): Policy<any> {
     around(call: CallContext, next) {
       // A waiting call of its bulkhead is started by the call that makes room, in that one's async context.
       const home = capture();
-      return foreign.execute(({ signal }: IDefaultPolicyContext) => home.runInAsyncScope(next, undefined, signal), call.signal);
+      return foreign.execute(
+        ({ signal }: IDefaultPolicyContext) => home.runInAsyncScope(next, undefined, signal),
+        call.signal,
+      );
     },
   });
 }

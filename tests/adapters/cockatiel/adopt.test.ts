@@ -18,10 +18,20 @@ const kinds: Record<string, () => cockatiel.IPolicy<any, any>> = {
   'timeout, cooperative': () => cockatiel.timeout(60_000, cockatiel.TimeoutStrategy.Cooperative),
   'timeout, aggressive': () => cockatiel.timeout(60_000, cockatiel.TimeoutStrategy.Aggressive),
   bulkhead: () => cockatiel.bulkhead(10, 1_000),
-  'circuit breaker': () => cockatiel.circuitBreaker(handleAll, { halfOpenAfter: 1_000, breaker: new cockatiel.ConsecutiveBreaker(10_000) }),
-  fallback: () => cockatiel.fallback(cockatiel.handleWhen(() => false), 'instead'),
+  'circuit breaker': () =>
+    cockatiel.circuitBreaker(handleAll, { halfOpenAfter: 1_000, breaker: new cockatiel.ConsecutiveBreaker(10_000) }),
+  fallback: () =>
+    cockatiel.fallback(
+      cockatiel.handleWhen(() => false),
+      'instead',
+    ),
   noop: () => cockatiel.noop,
-  wrap: () => cockatiel.wrap(cockatiel.timeout(60_000, cockatiel.TimeoutStrategy.Aggressive), twice(), cockatiel.bulkhead(10, 1_000)),
+  wrap: () =>
+    cockatiel.wrap(
+      cockatiel.timeout(60_000, cockatiel.TimeoutStrategy.Aggressive),
+      twice(),
+      cockatiel.bulkhead(10, 1_000),
+    ),
 };
 
 describe.each(Object.entries(kinds))('a whole %s as a policy of ours', (_kind, make) => {
@@ -34,7 +44,10 @@ describe.each(Object.entries(kinds))('a whole %s as a policy of ours', (_kind, m
     ['innermost', (foreign) => [timeout(60_000), retry({ backoff: 0 }), foreign]],
     ['in the middle', (foreign) => [retry({ backoff: 0 }), foreign, circuitBreaker(), bulkhead({ limit: 10 })]],
     ['between two others of cockatiel', (foreign) => [cockatiel.noop, foreign, twice()]],
-    ['in a pipeline in a pipeline', (foreign) => [retry({ backoff: 0 }), pipeline('inner', [foreign, timeout(60_000)], off)]],
+    [
+      'in a pipeline in a pipeline',
+      (foreign) => [retry({ backoff: 0 }), pipeline('inner', [foreign, timeout(60_000)], off)],
+    ],
   ];
 
   it.each(places)('%s: values, errors and cancellation come through', async (_where, place) => {
@@ -83,7 +96,11 @@ describe('a cockatiel retry', () => {
   });
 
   it('does not start again for a caller who gave up during its pause', async () => {
-    const users = pipeline('users', [cockatiel.retry(handleAll, { maxAttempts: 5, backoff: new cockatiel.ConstantBackoff(20) })], off);
+    const users = pipeline(
+      'users',
+      [cockatiel.retry(handleAll, { maxAttempts: 5, backoff: new cockatiel.ConstantBackoff(20) })],
+      off,
+    );
     const caller = new AbortController();
     const fn = script('fail');
     const answer = users.tryExecute(fn, caller.signal);
@@ -114,7 +131,8 @@ describe('a cockatiel timeout', () => {
   const cooperative = () => cockatiel.timeout(15, cockatiel.TimeoutStrategy.Cooperative);
 
   it('aggressive: its own error wins, whatever the function does with the signal', async () => {
-    const untilAborted = ({ signal }: { signal: AbortSignal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    const untilAborted = ({ signal }: { signal: AbortSignal }) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     for (const fn of [hang, untilAborted]) {
       const { error } = await pipeline('users', [aggressive()], off).tryExecute(fn);
       expect(cockatiel.isTaskCancelledError(error)).toBe(true);
@@ -125,8 +143,13 @@ describe('a cockatiel timeout', () => {
   it('aggressive: wins also over what waits inside it', async () => {
     const inside: Record<string, readonly Stackable[]> = {
       'the pause of a retry': [retry({ backoff: 60_000 })],
-      'a nested retry of cockatiel': [cockatiel.retry(handleAll, { maxAttempts: 3, backoff: new cockatiel.ConstantBackoff(50) })],
-      'a policy of one function': [policy({ kind: 'plain', around: (_call, next) => next() }), retry({ backoff: 60_000 })],
+      'a nested retry of cockatiel': [
+        cockatiel.retry(handleAll, { maxAttempts: 3, backoff: new cockatiel.ConstantBackoff(50) }),
+      ],
+      'a policy of one function': [
+        policy({ kind: 'plain', around: (_call, next) => next() }),
+        retry({ backoff: 60_000 }),
+      ],
     };
     for (const [what, policies] of Object.entries(inside)) {
       const { error } = await pipeline('users', [aggressive(), ...policies], off).tryExecute(script('fail'));
@@ -162,7 +185,8 @@ describe('a cockatiel timeout', () => {
   it('cooperative: reaches the function through policies of one function', async () => {
     const plain = () => policy({ kind: 'plain', around: (_call, next) => next() });
     const users = pipeline('users', [cooperative(), plain(), twice(), plain()], off);
-    const polite = ({ signal }: { signal: AbortSignal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve('stopped')));
+    const polite = ({ signal }: { signal: AbortSignal }) =>
+      new Promise((resolve) => signal.addEventListener('abort', () => resolve('stopped')));
     expect(await users.execute(polite)).toBe('stopped');
   });
 
@@ -231,7 +255,10 @@ describe('a cockatiel bulkhead', () => {
 
 describe('a cockatiel circuit breaker', () => {
   it('opens by calls of a pipeline, and may sit in several', async () => {
-    const shared = cockatiel.circuitBreaker(handleAll, { halfOpenAfter: 60_000, breaker: new cockatiel.ConsecutiveBreaker(2) });
+    const shared = cockatiel.circuitBreaker(handleAll, {
+      halfOpenAfter: 60_000,
+      breaker: new cockatiel.ConsecutiveBreaker(2),
+    });
     const one = pipeline('one', [shared], off);
     const two = pipeline('two', [retry({ backoff: 0 }), shared], off);
     await one.tryExecute(script('fail'));
@@ -243,7 +270,10 @@ describe('a cockatiel circuit breaker', () => {
   });
 
   it('its isolation holds calls off', async () => {
-    const breaker = cockatiel.circuitBreaker(handleAll, { halfOpenAfter: 60_000, breaker: new cockatiel.ConsecutiveBreaker(2) });
+    const breaker = cockatiel.circuitBreaker(handleAll, {
+      halfOpenAfter: 60_000,
+      breaker: new cockatiel.ConsecutiveBreaker(2),
+    });
     const users = pipeline('users', [breaker], off);
     const hold = breaker.isolate();
     expect(cockatiel.isIsolatedCircuitError((await users.tryExecute(script('ok'))).error)).toBe(true);
@@ -254,13 +284,21 @@ describe('a cockatiel circuit breaker', () => {
 
 describe('a cockatiel fallback', () => {
   it('answers for what is inside it, ours and its own', async () => {
-    const users = pipeline('users', [cockatiel.fallback(handleAll, 'instead'), circuitBreaker({ consecutiveFailures: 1 })], off);
+    const users = pipeline(
+      'users',
+      [cockatiel.fallback(handleAll, 'instead'), circuitBreaker({ consecutiveFailures: 1 })],
+      off,
+    );
     expect(await users.execute(script('fail'))).toBe('instead');
     expect(await users.execute(script('ok'))).toBe('instead');
   });
 
   it('is known to the types', () => {
-    const users = pipeline('users', [cockatiel.fallback(handleAll, 'instead' as const), timeout(10), fallback(() => 1 as const)], off);
+    const users = pipeline(
+      'users',
+      [cockatiel.fallback(handleAll, 'instead' as const), timeout(10), fallback(() => 1 as const)],
+      off,
+    );
     expectTypeOf(users.execute(() => true)).resolves.toEqualTypeOf<boolean | 'instead' | 1>();
   });
 });
@@ -268,12 +306,19 @@ describe('a cockatiel fallback', () => {
 describe('two policies of cockatiel and of ours', () => {
   it('are told apart by name', () => {
     const users = pipeline('users', [cockatiel.noop, retry(), twice()], off);
-    expect(users.snapshot().policies.map(({ name }) => name)).toEqual(['users/cockatiel', 'users/retry', 'users/cockatiel#2']);
+    expect(users.snapshot().policies.map(({ name }) => name)).toEqual([
+      'users/cockatiel',
+      'users/retry',
+      'users/cockatiel#2',
+    ]);
   });
 
   it('that say why there is an attempt', async () => {
     const kinds: string[] = [];
-    const users = pipeline('users', [twice()], { ...off, observers: [{ start: (span, call) => void (span === 'attempt' && kinds.push(call.attemptKind)) }] });
+    const users = pipeline('users', [twice()], {
+      ...off,
+      observers: [{ start: (span, call) => void (span === 'attempt' && kinds.push(call.attemptKind)) }],
+    });
     await users.execute(script('fail', 'ok'));
     expect(kinds).toEqual(['initial', 'retry']);
   });
@@ -284,7 +329,13 @@ describe('two policies of cockatiel and of ours', () => {
     const racing = policy({ kind: 'race', repeats: true, around: (_call, next) => Promise.race([next(), next()]) });
     const users = pipeline('users', [racing], {
       ...off,
-      observers: [{ start: (span) => (span === 'attempt' ? ++token : undefined), end: (span, own) => void (span === 'attempt' && ended.set(own as number, (ended.get(own as number) ?? 0) + 1)) }],
+      observers: [
+        {
+          start: (span) => (span === 'attempt' ? ++token : undefined),
+          end: (span, own) =>
+            void (span === 'attempt' && ended.set(own as number, (ended.get(own as number) ?? 0) + 1)),
+        },
+      ],
     });
     await users.execute(async ({ attempt }) => {
       for (let i = 0; i < attempt; i++) await turn();
@@ -292,6 +343,9 @@ describe('two policies of cockatiel and of ours', () => {
     });
     await turn();
     await turn();
-    expect([...ended]).toEqual([[1, 1], [2, 1]]);
+    expect([...ended]).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
   });
 });

@@ -21,7 +21,16 @@ import {
   noJitterGenerator,
   SamplingBreaker,
 } from 'cockatiel';
-import { bulkhead, circuitBreaker, fallback, isTimeoutError, pipeline, type RetryOptions, retry, timeout } from 'seaworthy';
+import {
+  bulkhead,
+  circuitBreaker,
+  fallback,
+  isTimeoutError,
+  pipeline,
+  type RetryOptions,
+  retry,
+  timeout,
+} from 'seaworthy';
 import { recorder, type ScriptStep, script, virtualClock } from 'seaworthy/testing';
 import { describe, expect, it } from 'vitest';
 
@@ -38,7 +47,7 @@ const says = (message: string) => (error: unknown) => error instanceof Error && 
 
 /** Calls a function took before `outcome` was handed out, behind a retry with this `when`. */
 async function callsOf(options: RetryOptions, step: ScriptStep): Promise<number> {
-  const fn = script(step);
+  const fn = script(step as { error: unknown } | { value: unknown });
   await pipeline('p', [retry({ backoff: 0, budget: false, ...options })], { telemetry: false }).tryExecute(fn);
   return fn.calls.length;
 }
@@ -49,7 +58,12 @@ describe("cockatiel's handlers", () => {
     ['handleAll, a value', handleAll, { value: 500 }, 1],
     ['handleType, that type', handleType(NetworkError), { error: new NetworkError() }, 3],
     ['handleType, another type', handleType(NetworkError), { error: new TypeError() }, 1],
-    ['handleType with a predicate', handleType(NetworkError, ({ code }: NetworkError) => code === 'EPIPE'), { error: new NetworkError() }, 1],
+    [
+      'handleType with a predicate',
+      handleType(NetworkError, ({ code }: NetworkError) => code === 'EPIPE'),
+      { error: new NetworkError() },
+      1,
+    ],
     ['handleWhen, yes', handleWhen(says('again')), { error: new Error('again') }, 3],
     ['handleWhen, no', handleWhen(says('again')), { error: new Error('never') }, 1],
     ['handleWhenResult, yes', handleWhenResult((r) => r === 503), { value: 503 }, 3],
@@ -66,7 +80,11 @@ describe("cockatiel's handlers", () => {
 
   it('judge for a breaker and for a fallback', async () => {
     const breaker = circuitBreaker({ consecutiveFailures: 1, when: handleType(NetworkError) });
-    const users = pipeline('users', [fallback({ to: { value: 'nobody' }, when: handleWhenResult((r) => r === '') }), breaker], { telemetry: false });
+    const users = pipeline(
+      'users',
+      [fallback({ to: { value: 'nobody' }, when: handleWhenResult((r) => r === '') }), breaker],
+      { telemetry: false },
+    );
     await users.tryExecute(script('fail'));
     expect(breaker.state).toBe('closed');
     expect(await users.execute(script({ value: '' }))).toBe('nobody');
@@ -78,7 +96,9 @@ describe("cockatiel's handlers", () => {
     const heard = recorder();
     const breaker = circuitBreaker({ consecutiveFailures: 2 });
     const users = pipeline('users', [retry({ maxRetries: 1, backoff: 0 }), breaker], {
-      classify: handleType(NetworkError).orWhenResult((r) => r === 503), observers: [heard], telemetry: false,
+      classify: handleType(NetworkError).orWhenResult((r) => r === 503),
+      observers: [heard],
+      telemetry: false,
     });
     const ours = new Error('not a failure here');
     expect(await users.tryExecute(script({ error: ours }))).toEqual({ status: 'failure', error: ours });
@@ -102,7 +122,11 @@ describe("cockatiel's handlers", () => {
       return false;
     });
     const clock = virtualClock();
-    const users = pipeline('users', [retry({ when, backoff: 0 }), circuitBreaker({ consecutiveFailures: 1, breakMs: 10_000 }), timeout(10)], { telemetry: false, clock });
+    const users = pipeline(
+      'users',
+      [retry({ when, backoff: 0 }), circuitBreaker({ consecutiveFailures: 1, breakMs: 10_000 }), timeout(10)],
+      { telemetry: false, clock },
+    );
     const answer = users.tryExecute(() => new Promise(() => {}));
     await clock.advance(20);
     const { error } = await answer;
@@ -116,7 +140,11 @@ describe("cockatiel's backoffs", () => {
   async function delaysOf(backoff: IBackoffFactory<any>, maxRetries = 4): Promise<number[]> {
     const clock = virtualClock();
     const heard = recorder();
-    const users = pipeline('users', [retry({ maxRetries, backoff, budget: false })], { clock, observers: [heard], telemetry: false });
+    const users = pipeline('users', [retry({ maxRetries, backoff, budget: false })], {
+      clock,
+      observers: [heard],
+      telemetry: false,
+    });
     const ended = users.tryExecute(script('fail'));
     await clock.advance(1_000_000);
     await ended;
@@ -124,10 +152,12 @@ describe("cockatiel's backoffs", () => {
   }
 
   it('set the pauses of a retry', async () => {
-    expect(await delaysOf(new ConstantBackoff(50)).toEqual([50, 50, 50, 50]);
-    expect(await delaysOf(new IterableBackoff([1, 2, 3])).toEqual([1, 2, 3, 3]);
-    expect(await delaysOf(new ExponentialBackoff({ generator: noJitterGenerator, initialDelay: 10, maxDelay: 40 })).toEqual([10, 20, 40, 40]);
-    const random = await delaysOf(new ExponentialBackoff();
+    expect(await delaysOf(new ConstantBackoff(50))).toEqual([50, 50, 50, 50]);
+    expect(await delaysOf(new IterableBackoff([1, 2, 3]))).toEqual([1, 2, 3, 3]);
+    expect(
+      await delaysOf(new ExponentialBackoff({ generator: noJitterGenerator, initialDelay: 10, maxDelay: 40 })),
+    ).toEqual([10, 20, 40, 40]);
+    const random = await delaysOf(new ExponentialBackoff());
     expect(random).toHaveLength(4);
     expect(random.every((ms) => ms >= 0 && ms <= 30_000)).toBe(true);
   });
@@ -144,7 +174,11 @@ describe("cockatiel's backoffs", () => {
 
   it('set the break of a circuit, longer each time', async () => {
     const clock = virtualClock();
-    const breaker = circuitBreaker({ consecutiveFailures: 1, halfOpenCalls: 1, breakMs: new IterableBackoff([100, 1_000]) });
+    const breaker = circuitBreaker({
+      consecutiveFailures: 1,
+      halfOpenCalls: 1,
+      breakMs: new IterableBackoff([100, 1_000]),
+    });
     const users = pipeline('users', [breaker], { clock, telemetry: false });
     await users.tryExecute(script('fail'));
     expect(breaker.state).toBe('open');
@@ -172,7 +206,9 @@ describe("cockatiel's breakers", () => {
   it('decide when to open', async () => {
     expect(await failuresUntilOpen(new ConsecutiveBreaker(3))).toBe(3);
     expect(await failuresUntilOpen(new CountBreaker({ threshold: 0.5, size: 10, minimumNumberOfCalls: 4 }))).toBe(4);
-    expect(await failuresUntilOpen(new SamplingBreaker({ threshold: 0.5, duration: 30_000, minimumRps: 5 / 30 }))).toBeLessThan(20);
+    expect(
+      await failuresUntilOpen(new SamplingBreaker({ threshold: 0.5, duration: 30_000, minimumRps: 5 / 30 })),
+    ).toBeLessThan(20);
   });
 
   it('may be anybody’s: they hear of calls that completed while closed, and of the closing', async () => {
@@ -194,7 +230,9 @@ describe("cockatiel's breakers", () => {
   });
 
   it('exclude the options they replace', () => {
-    expect(() => circuitBreaker({ breaker: new ConsecutiveBreaker(3), failureRatio: 0.5 })).toThrow('"breaker" excludes "failureRatio"');
+    expect(() => circuitBreaker({ breaker: new ConsecutiveBreaker(3), failureRatio: 0.5 })).toThrow(
+      '"breaker" excludes "failureRatio"',
+    );
   });
 });
 
@@ -211,19 +249,36 @@ describe('our errors', () => {
       cancelled: isTaskCancelledError(error),
     });
     const hanging = users.tryExecute(() => new Promise(() => {}));
-    expect(guards((await users.tryExecute(script('ok'))).error)).toEqual({ broken: false, isolated: false, full: true, cancelled: false });
+    expect(guards((await users.tryExecute(script('ok'))).error)).toEqual({
+      broken: false,
+      isolated: false,
+      full: true,
+      cancelled: false,
+    });
     const hold = circuit.isolate();
-    expect(guards((await users.tryExecute(script('ok'))).error)).toEqual({ broken: true, isolated: true, full: false, cancelled: false });
+    expect(guards((await users.tryExecute(script('ok'))).error)).toEqual({
+      broken: true,
+      isolated: true,
+      full: false,
+      cancelled: false,
+    });
     hold.dispose();
     await clock.advance(60);
     const { error } = await hanging;
     expect(guards(error)).toEqual({ broken: false, isolated: false, full: false, cancelled: true });
     expect(isTimeoutError(error)).toBe(true);
-    expect(guards((await users.tryExecute(script('ok'))).error)).toEqual({ broken: true, isolated: false, full: false, cancelled: false });
+    expect(guards((await users.tryExecute(script('ok'))).error)).toEqual({
+      broken: true,
+      isolated: false,
+      full: false,
+      cancelled: false,
+    });
   });
 
   it('are told apart from its own', async () => {
-    const outcome = await pipeline('users', [], { telemetry: false }).tryExecute(script({ error: new BrokenCircuitError() }));
+    const outcome = await pipeline('users', [], { telemetry: false }).tryExecute(
+      script({ error: new BrokenCircuitError() }),
+    );
     expect(isBrokenCircuitError(outcome.error)).toBe(true);
     expect(isTimeoutError(outcome.error)).toBe(false);
   });

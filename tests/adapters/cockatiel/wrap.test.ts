@@ -11,13 +11,26 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 const twice = () => cockatiel.retry(handleAll, { maxAttempts: 1 });
 
 describe("a pipeline in cockatiel's wrap, through toCockatiel", () => {
-  const users = () => toCockatiel(pipeline('users', [retry({ maxRetries: 1, backoff: 0 }), timeout(60_000), circuitBreaker(), bulkhead({ limit: 5 })], off));
+  const users = () =>
+    toCockatiel(
+      pipeline(
+        'users',
+        [retry({ maxRetries: 1, backoff: 0 }), timeout(60_000), circuitBreaker(), bulkhead({ limit: 5 })],
+        off,
+      ),
+    );
 
   const places: [string, () => cockatiel.IPolicy<any, any>][] = [
     ['alone', () => cockatiel.wrap(users())],
     ['outermost', () => cockatiel.wrap(users(), twice(), cockatiel.bulkhead(5))],
-    ['in the middle', () => cockatiel.wrap(twice(), users(), cockatiel.timeout(60_000, cockatiel.TimeoutStrategy.Cooperative))],
-    ['innermost', () => cockatiel.wrap(cockatiel.timeout(60_000, cockatiel.TimeoutStrategy.Aggressive), twice(), users())],
+    [
+      'in the middle',
+      () => cockatiel.wrap(twice(), users(), cockatiel.timeout(60_000, cockatiel.TimeoutStrategy.Cooperative)),
+    ],
+    [
+      'innermost',
+      () => cockatiel.wrap(cockatiel.timeout(60_000, cockatiel.TimeoutStrategy.Aggressive), twice(), users()),
+    ],
     ['twice', () => cockatiel.wrap(users(), cockatiel.noop, toCockatiel(pipeline('inner', [timeout(60_000)], off)))],
   ];
 
@@ -59,7 +72,10 @@ describe("a pipeline in cockatiel's wrap, through toCockatiel", () => {
 
   it('its errors are what cockatiel’s fallback and retry look for', async () => {
     const inner = toCockatiel(pipeline('inner', [circuitBreaker({ consecutiveFailures: 1 })], off));
-    const policy = cockatiel.wrap(cockatiel.fallback(cockatiel.handleWhen(cockatiel.isBrokenCircuitError), 'instead'), inner);
+    const policy = cockatiel.wrap(
+      cockatiel.fallback(cockatiel.handleWhen(cockatiel.isBrokenCircuitError), 'instead'),
+      inner,
+    );
     await expect(policy.execute(script('fail'))).rejects.toThrow('scripted to fail');
     expect(await policy.execute(script('ok'))).toBe('instead');
   });
@@ -85,7 +101,9 @@ describe("a pipeline in cockatiel's wrap, through toCockatiel", () => {
     const told: string[] = [];
     const policy = users();
     const success = policy.onSuccess(({ duration }) => told.push(`success ${duration >= 0}`));
-    const failure = policy.onFailure(({ reason, handled }) => told.push(`failure ${'error' in reason && (reason.error as Error).message} ${handled}`));
+    const failure = policy.onFailure(({ reason, handled }) =>
+      told.push(`failure ${'error' in reason && (reason.error as Error).message} ${handled}`),
+    );
     await policy.execute(script('ok'));
     await policy.execute(script('fail')).catch(() => {});
     success.dispose();
