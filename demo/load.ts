@@ -65,32 +65,38 @@ interface Finished {
   readonly kind: Kind;
 }
 
-const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
+const agents: Record<Route, Agent> = {
+  protected: new Agent({ keepAlive: true }),
+  plain: new Agent({ keepAlive: true }),
+};
 const delays = monitorEventLoopDelay({ resolution: 10 });
 const finished: Record<Route, Finished[]> = { protected: [], plain: [] };
 const inFlight: Record<Route, number> = { protected: 0, plain: 0 };
 
 const { send } = serve<ToLoad, FromLoad>((order) => {
   if (order.type === 'start') run(order);
-  else warmUp(order.port, 300);
+  else void warmUp(order.port);
 });
 
-/** Calls that nobody counts, a dozen at a time. */
-function warmUp(port: number, calls: number): void {
-  let started = 0;
-  let ended = 0;
-  const next = () => {
-    if (started++ >= calls) return;
-    const done = () => {
-      if (++ended === calls) send({ type: 'warm' });
-      else next();
-    };
-    get({ agent, host: '127.0.0.1', port, path: '/warm-up' }, (response) => response.resume().on('close', done)).on(
-      'error',
-      done,
-    );
+/**
+ * Calls that nobody counts: some to get all processes going, then one per connection that the users will need, all at
+ * once. What a user waits for should be the service, and not a connection that a busy machine has yet to accept.
+ */
+async function warmUp(port: number): Promise<void> {
+  const ask = (route: Route, path: string) =>
+    new Promise<void>((resolve) => {
+      const request = get({ agent: agents[route], host: '127.0.0.1', port, path }, (response) =>
+        response.resume().on('close', resolve),
+      );
+      request.on('error', () => resolve());
+    });
+  const user = async () => {
+    for (let call = 0; call < 25; call++) await ask('protected', '/warm-up');
   };
-  for (let user = 0; user < 12; user++) next();
+  await Promise.all(Array.from({ length: 10 }, user));
+  await Promise.all(Array.from({ length: 60 }, () => ask('protected', '/hold')));
+  await Promise.all(Array.from({ length: 120 }, () => ask('plain', '/hold')));
+  send({ type: 'warm' });
 }
 
 function run({ at, seconds, port, rate }: Extract<ToLoad, { type: 'start' }>): void {
@@ -132,7 +138,7 @@ function run({ at, seconds, port, rate }: Extract<ToLoad, { type: 'start' }>): v
       const endedAt = now();
       finished[route].push({ phase, endedAt, waitedMs: endedAt - startedAt, kind });
     };
-    const request = get({ agent, host: '127.0.0.1', port, path: `/${route}` }, (response) => {
+    const request = get({ agent: agents[route], host: '127.0.0.1', port, path: `/${route}` }, (response) => {
       response.resume();
       response.on('end', () => end(kindOf(response)));
       response.on('close', () => end('failure'));
@@ -169,7 +175,7 @@ function run({ at, seconds, port, rate }: Extract<ToLoad, { type: 'start' }>): v
         loopDelayMs: delays.max / 1e6,
       },
     });
-    agent.destroy();
+    for (const agent of Object.values(agents)) agent.destroy();
   }
 }
 

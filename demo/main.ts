@@ -13,7 +13,7 @@ import type { FromUpstream, ToUpstream } from './upstream.ts';
 import { paintFor, screenOn } from './view.ts';
 
 /** Calls per second on each of the two routes. */
-const rate = 80;
+const rate = 50;
 
 const { stdout } = process;
 const paint = paintFor(stdout);
@@ -136,16 +136,16 @@ function tell(
     `  By plain fetch ${plain.failure} of ${plain.calls} users got an error, and the slowest waited ${(plain.longest / 1000).toFixed(1)} s.`,
     paint(
       'dim',
-      `  (The load generator sent no call later than ${users.latestMs.toFixed(0)} ms; its event loop stood still for ${users.loopDelayMs.toFixed(0)} ms at most.)`,
+      `  (The load generator itself was late by ${users.latestMs.toFixed(0)} ms at worst; its loop stood still for ${users.loopDelayMs.toFixed(0)} ms.)`,
     ),
     '',
     paint('bold', 'What each policy did'),
     ...report.deeds(result),
     '',
-    paint('bold', `What the traces say: three calls out of the ${result.traces.total} OpenTelemetry spans of this run`),
+    paint('bold', `What the traces say: three calls of this run, which made ${result.traces.total} spans`),
     ...report.traceLines(result.traces.trees, Math.min(stdout.columns ?? 110, 110), paint),
     '',
-    paint('bold', 'What three observers counted: the users, snapshot(), and Prometheus scraping over HTTP'),
+    paint('bold', 'What the users, snapshot() and a Prometheus scrape counted'),
     ...report.totalsTable(findings),
     '',
     paint('bold', 'What was promised'),

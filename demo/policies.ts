@@ -7,8 +7,8 @@ export const numbers = {
   attemptMs: 200,
   maxRetries: 1,
   budget: { ratio: 0.05, minPerSecond: 1, capacity: 10 },
-  limit: 12,
-  queue: 12,
+  limit: 8,
+  queue: 8,
   maxWaitMs: 50,
   halfOpenCalls: 3,
 } as const;
@@ -25,7 +25,7 @@ function cached(): Response {
 export function protection(tempo: number, as: string = name) {
   const breaker = circuitBreaker({
     failureRatio: 0.5,
-    minimumCalls: 20,
+    minimumCalls: 10,
     windowMs: 2_000 * tempo,
     breakMs: 1_000 * tempo,
     halfOpenCalls: numbers.halfOpenCalls,

@@ -82,7 +82,7 @@ export function checks({
     {
       promise: 'While the upstream was down it was not made to work for nothing',
       holds: outage.calls > 0 && outage.attempts <= most,
-      detail: `${outage.attempts} attempts for ${outage.calls} calls; allowed 1.1 x ${outage.calls} + ${budget} + ${outage.probes} = ${most.toFixed(0)}`,
+      detail: `${outage.attempts} attempts for ${outage.calls} calls; allowed: 1.1 x ${outage.calls} + budget ${budget} + probes ${outage.probes} = ${most.toFixed(0)}`,
     },
     {
       promise: 'In the whole run at most 1.25 attempts per call',

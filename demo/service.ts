@@ -98,6 +98,8 @@ async function open(upstreamPort: number, seconds: number): Promise<void> {
       await fetch(`${upstream}/warm-up`).then((came) => came.text());
       await traced(response, () => rehearsed(`${upstream}/warm-up`));
     },
+    // Long enough that those who ask at the same time need a connection each.
+    '/hold': async (response) => void setTimeout(() => response.end(), 100),
   };
   const port = await listen((request, response) => {
     const route = routes[request.url ?? ''];

@@ -10,7 +10,7 @@ const flaky = async () => {
 };
 
 // Before.
-const network = cockatiel.handleWhen((error) => error.message === 'connection reset');
+const network = cockatiel.handleWhen((error) => error instanceof Error && error.message === 'connection reset');
 const before = cockatiel.wrap(
   cockatiel.retry(network, { maxAttempts: 3, backoff: new cockatiel.ConstantBackoff(5) }),
   cockatiel.circuitBreaker(network, { halfOpenAfter: 5_000, breaker: new cockatiel.ConsecutiveBreaker(10) }),

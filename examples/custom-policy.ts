@@ -12,7 +12,7 @@ function coalesce(): Policy {
       if (key === undefined) return next();
       const answer = running.get(key) ?? next().finally(() => running.delete(key));
       running.set(key, answer);
-      return answer as Promise<never>;
+      return answer;
     },
   });
 }

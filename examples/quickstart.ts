@@ -4,7 +4,6 @@
 import { circuitBreaker, fallback, pipeline, retry, timeout } from 'seaworthy';
 const prices = pipeline('prices', [
   fallback(() => 'on request'), // outermost first
-  timeout(3_000), // the whole call
   retry(),
   circuitBreaker(),
   timeout(800), // one attempt

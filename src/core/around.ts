@@ -25,9 +25,10 @@ export interface AroundOptions<Alt> {
 
 /**
  * Makes a policy from one middleware function, for authors who do not count nanoseconds; the frame keeps its guarantees
- * around it. Throws a `TypeError` for bad options.
+ * around it. A middleware that answers something of its own beside what `next()` brings says so: `policy<Mine>({ ... })`.
+ * Throws a `TypeError` for bad options.
  */
-export function policy<Alt = never>(options: AroundOptions<Alt>): Policy<Alt> {
+export function policy<Alt = never>(options: AroundOptions<Alt>): Policy<unknown extends Alt ? never : Alt> {
   check('policy', options, {
     kind: needed(shape('lower-case letters, digits and "_"', (value) => typeof value === 'string' && /^[a-z][a-z0-9_]{0,39}$/.test(value))),
     name: policyName,

@@ -48,6 +48,7 @@ export class Call {
   orphans: Work[] | null = null;
   /** Milliseconds on the clock at which the caller's `timeoutMs` is over. */
   deadline: number | null = null;
+  alarm: Timer | null = null;
   context: AsyncContext | null = null;
   hub: Hub | null = null;
   hubPrevious: Call | null = null;
@@ -77,7 +78,8 @@ export class Call {
   /** The same call once more, for what is inside `stage`. It comes back to that stage, as itself. */
   fork(stage: Stage): Call {
     const fork = new Call(this.stages, this.memo.slice(), this.fn, this.options, false, this, stage.index);
-    fork.blank(stage.inner.slot);
+    fork.blank(stage.nextSlot);
+    fork.at = stage.innerIndex;
     return fork;
   }
 
@@ -145,6 +147,7 @@ export class Call {
   finish(ok: boolean, result: unknown): void {
     if (this.ended !== 'pending') return;
     this.hub?.leave(this);
+    this.alarm?.cancel();
     this.ended = ok ? 'value' : 'failure';
     this.result = result;
     // Settling a promise twice costs more than a whole stage, so exactly one of the two ways home is taken.

@@ -1,6 +1,5 @@
-import { layDetour } from './bypass.ts';
+import { layDetour, leadInto } from './bypass.ts';
 import type { Call } from './call.ts';
-import { DeadlineStage } from './deadline.ts';
 import { Invoke } from './invoke.ts';
 import type { PipelineCore } from './pipeline-core.ts';
 import { type Policy, Stage } from './policy.ts';
@@ -29,10 +28,10 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
 
   const add = (stage: Stage, scope: ExecutionScope, label: string, inAttempt: boolean): void => {
     stage.index = row.length;
-    const before = row.at(-1) ?? exit;
-    stage.slot = row.length === 0 ? 0 : before.slot + Math.max(1, before.slots);
-    stage.outer = before;
-    before.inner = stage;
+    stage.outer = row.at(-1) ?? exit;
+    stage.slot = stage.outer.nextSlot;
+    stage.nextSlot = stage.slot + Math.max(1, stage.slots);
+    leadInto(stage);
     stage.scope = scope;
     stage.label = label;
     stage.inAttempt = inAttempt;
@@ -61,17 +60,13 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
     let leading = !nested;
     let inAttempt = false;
     const open = () => {
-      if (leading) add(new DeadlineStage(), scope, `${own.name}/deadline`, false);
-      leading = false;
       if (!attempts || inAttempt) return;
       inAttempt = true;
       add(new AttemptScope(core.clock), scope, own.name, true);
     };
     stages.forEach((stage, i) => {
-      if (leading && !(stage instanceof Stage && stage.rescues)) {
-        add(new DeadlineStage(), scope, `${own.name}/deadline`, false);
-        leading = false;
-      }
+      leading &&= stage instanceof Stage && stage.rescues;
+      if (leading) scope.guard = row.length;
       if (innermost >= 0 && i > innermost) open();
       const part = own.parts[i]!;
       if ('nested' in part) lay(part.nested, true);

@@ -1,63 +1,37 @@
-import type { Timer } from '../ports/clock.ts';
 import type { Call } from './call.ts';
 import { Deadline, deadlineIn } from './deadlines.ts';
 import { DeadlineExceededError, TimeoutError, withoutStack } from './errors.ts';
 import { interrupt } from './interrupt.ts';
-import { type DropReason, Stage } from './policy.ts';
+import type { Stage } from './policy.ts';
+import type { ExecutionScope } from './scope.ts';
 
-/** The caller's own `timeoutMs`, as a timeout just inside the leading fallbacks, which may still answer when it has passed. */
-export class DeadlineStage extends Stage {
-  override enter(call: Call): void {
-    const ms = call.options.timeoutMs;
-    if (ms === undefined || ms === Number.POSITIVE_INFINITY) {
-      if (call.at !== this.index) return;
-      call.at++;
-      call.heard = false;
-      this.inner.enter(call);
-      return;
-    }
-    const { clock } = this.scope;
-    if (ms <= 0) return this.raise(call, deadlineExceeded(this, call, ms));
-    call.capture();
-    call.memo[this.slot] = deadlineIn(clock, ms, new Deadline(() => this.expire(call, ms), call, ms, null));
-    this.proceed(call);
-  }
+/**
+ * The caller's own `timeoutMs`. It acts as a timeout just inside the leading fallbacks, which may still answer when it has
+ * passed, but is no stage: most calls have none, and would walk through it all the same.
+ */
+export function armDeadline(call: Call, scope: ExecutionScope, ms: number): void {
+  const { clock } = scope;
+  call.deadline = clock.now() + ms;
+  // With nothing left, whatever needs time finds out by itself, and a fallback is asked as after any other rejection.
+  if (ms <= 0 || ms === Number.POSITIVE_INFINITY) return;
+  call.capture();
+  call.alarm = deadlineIn(clock, ms, new Deadline(() => expire(call, scope, ms), call, ms, null));
+}
 
-  private expire(call: Call, ms: number): void {
-    call.run(() => {
-      const { pipeline } = this.scope;
-      const error = withoutStack(pipeline.stackTraces, () => new TimeoutError(ms, { ...this.origin(call), policy: 'deadline' }));
-      pipeline.cells.deadlines++;
-      if (this.heardBy(call)) this.tell(call, { type: 'timeout', policy: this.label, timeoutMs: ms });
-      interrupt(call, this.index, 'timed_out', error, this);
-      this.raise(call, error);
-    });
-  }
-
-  private disarm(call: Call): void {
-    (call.memo[this.slot] as Timer | undefined)?.cancel();
-  }
-
-  override succeed(call: Call, value: unknown): void {
-    if (call.memo[this.slot] !== undefined) this.disarm(call);
-    if (call.at !== this.index) return;
-    call.at--;
+function expire(call: Call, scope: ExecutionScope, timeoutMs: number): void {
+  const { pipeline, guard } = scope;
+  // A leading fallback is answering, or all is over.
+  if (call.at <= guard) return;
+  call.run(() => {
+    const origin = { ...scope.origin(call), policy: 'deadline' };
+    const error = withoutStack(pipeline.stackTraces, () => new TimeoutError(timeoutMs, origin));
+    pipeline.cells.deadlines++;
+    if (scope.heardBy(call)) scope.tell(call, { type: 'timeout', policy: scope.deadline.label, timeoutMs });
+    interrupt(call, guard, 'timed_out', error, scope.deadline);
+    if (call.at !== guard) return;
     call.heard = true;
-    this.outer.succeed(call, value);
-  }
-
-  override fail(call: Call, error: unknown): void {
-    this.disarm(call);
-    this.raise(call, error);
-  }
-
-  override drop(call: Call, _why: DropReason): void {
-    this.disarm(call);
-  }
-
-  override late(): void {
-    this.scope.pipeline.cells.late++;
-  }
+    call.stages[guard]!.fail(call, error);
+  });
 }
 
 /** The rejection of a start for which too little time is left; counted, and told. */

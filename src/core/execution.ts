@@ -15,7 +15,8 @@ export class Execution implements CallInfo {
   called = false;
   attemptCalled = false;
   interest: Interest = 0;
-  startedAt = 0;
+  /** Negative when nobody wanted to know. */
+  startedAt = -1;
   /** What the observers made of the execution, and of the attempt that runs. */
   tokens: unknown[] | undefined = undefined;
   attemptTokens: unknown[] | undefined = undefined;

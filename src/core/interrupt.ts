@@ -7,26 +7,37 @@ export const NOWHERE = -1;
 /** Where it stands while it is being taken out of its stages. */
 const MOVING = -2;
 
+/** Who gives work up, and hears when it has ended after all. */
+export interface Giver {
+  /** Full name. */
+  readonly label: string;
+  late(): void;
+}
+
+/** Forks that are being taken out of their stages, the innermost last; the calls they came from have to wait for that. */
+const moving: Call[] = [];
+
 /** What is asked for while another interruption is under way. */
 export interface Interruption {
   readonly goal: number;
   readonly why: DropReason;
   readonly reason: unknown;
-  readonly by: Stage | null;
+  readonly by: Giver | null;
 }
 
 /**
  * Ends everything inside stage `to`, innermost first and once: the running work is abandoned and its signal aborted with
  * `reason`, then each stage hears `drop`. With -1 the whole call ends with `reason`. What an abort listener asks for
- * meanwhile (it may abort the caller) is done afterwards, so that the order holds. `by` is the stage that gave the work up.
+ * meanwhile (it may abort the caller) is done afterwards, so that the order holds. `by` gave the work up; `null` is the caller.
  */
-export function interrupt(call: Call, to: number, why: DropReason, reason: unknown, by: Stage | null): void {
+export function interrupt(call: Call, to: number, why: DropReason, reason: unknown, by: Giver | null): void {
   let goal = call.parent === null ? to : Math.max(to, call.base);
-  if (call.at === MOVING) {
+  if (call.at !== MOVING && call.at <= goal) return;
+  if (call.at === MOVING || isBusy(call)) {
     if (call.queued === null || goal < call.queued.goal) call.queued = { goal, why, reason, by };
     return;
   }
-  if (call.at <= goal) return;
+  if (call.parent !== null) moving.push(call);
   let from = call.at;
   let { heard } = call;
   call.at = MOVING;
@@ -52,6 +63,26 @@ export function interrupt(call: Call, to: number, why: DropReason, reason: unkno
   }
   call.at = goal <= call.base ? NOWHERE : goal;
   if (goal === NOWHERE) call.finish(false, reason);
+  if (call.parent !== null) catchUp(call);
+}
+
+/** Whether a fork of `call` is being taken out, by itself, and what is asked of the call meanwhile has to wait. */
+function isBusy(call: Call): boolean {
+  return moving.some((fork) => {
+    for (let own = fork.parent; own !== null; own = own.parent) if (own === call) return true;
+    return false;
+  });
+}
+
+/** A fork is out: what was asked of the calls it came from meanwhile is done now, unless they are on their way themselves. */
+function catchUp(fork: Call): void {
+  moving.splice(moving.lastIndexOf(fork), 1);
+  for (let call = fork.parent; call !== null; call = call.parent) {
+    const { queued } = call;
+    if (queued === null || call.at === MOVING || isBusy(call)) continue;
+    call.queued = null;
+    interrupt(call, queued.goal, queued.why, queued.reason, queued.by);
+  }
 }
 
 function drop(stage: Stage, call: Call, why: DropReason, reason: unknown): void {

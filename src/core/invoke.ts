@@ -6,6 +6,7 @@ import { Work } from './work.ts';
 
 /** The innermost stage: calls the user's function. Its end comes back through `Work`, which knows when it really ended. */
 export class Invoke extends Stage {
+  override readonly frame = true;
   override readonly slots = 0;
   /** The stages that measure from the start of the function, so that waiting in our own queues never looks slow. */
   private readonly timed: readonly Stage[];

@@ -59,11 +59,17 @@ export abstract class Stage {
 
   /** True for a stage that wants `started`. */
   readonly timesWork: boolean = false;
+  /** True for the frame's own stages, which no name of a policy means. */
+  readonly frame: boolean = false;
 
   // Its place, set once by the pipeline.
   index = -1;
   slot = -1;
+  /** The first memo slot behind its own. */
+  nextSlot = 0;
+  /** Where a call goes inwards: the next stage that does something there. */
   inner!: Stage;
+  innerIndex = 0;
   outer!: Stage;
   /** Full name, for errors and events. */
   label = '';
@@ -116,7 +122,7 @@ export abstract class Stage {
   /** Inwards. */
   proceed(call: Call): void {
     if (call.at !== this.index) return;
-    call.at++;
+    call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
   }
@@ -124,7 +130,7 @@ export abstract class Stage {
   /** Inwards anew, with what the stages inside kept forgotten. */
   again(call: Call): void {
     if (call.at !== this.index) return;
-    call.blank(this.inner.slot);
+    call.blank(this.nextSlot);
     this.proceed(call);
   }
 

@@ -3,7 +3,9 @@ import { warn } from '../ports/report.ts';
 import type { OutcomeName, PolicyEvent } from '../telemetry/events.ts';
 import type { SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
+import { armDeadline } from './deadline.ts';
 import { Execution } from './execution.ts';
+import type { Giver } from './interrupt.ts';
 import { judge } from './judge.ts';
 import type { Judgement } from './outcome.ts';
 import type { PipelineCore } from './pipeline-core.ts';
@@ -11,11 +13,16 @@ import { type DropReason, Stage } from './policy.ts';
 
 /** Opens and closes an execution: the outermost stage of every pipeline. */
 export class ExecutionScope extends Stage {
+  override readonly frame = true;
   readonly pipeline: PipelineCore;
   readonly clock: Clock;
   private readonly nested: boolean;
   /** Of the outermost: whether no pipeline in the row classifies. */
   plain = false;
+  /** Of the outermost: the stage that hears of the deadline, which is the last leading fallback, or this. */
+  guard = 0;
+  /** Who gives work up at the deadline. */
+  readonly deadline: Giver;
 
   constructor(pipeline: PipelineCore, clock: Clock, nested: boolean) {
     super();
@@ -23,6 +30,7 @@ export class ExecutionScope extends Stage {
     this.clock = clock;
     this.nested = nested;
     this.scope = this;
+    this.deadline = { label: `${pipeline.name}/deadline`, late: () => pipeline.cells.late++ };
   }
 
   of(call: Call): Execution {
@@ -33,8 +41,8 @@ export class ExecutionScope extends Stage {
     const { pipeline } = this;
     const execution = new Execution(call, pipeline);
     call.memo[this.slot] = execution;
-    const { timeoutMs } = call.options;
-    if (timeoutMs !== undefined && !this.nested) call.deadline = this.clock.now() + timeoutMs;
+    const { signal, timeoutMs } = call.options;
+    if (timeoutMs !== undefined && !this.nested) armDeadline(call, this, timeoutMs);
     pipeline.cells.calls++;
     pipeline.cells.active++;
     const interest = pipeline.interest();
@@ -46,10 +54,9 @@ export class ExecutionScope extends Stage {
         execution.tokens = pipeline.observers.start('execution', execution, this.nested ? this.outerTokens(call) : undefined);
       }
     }
-    const signal = call.options.signal;
     if (!this.nested && signal?.aborted === true) return call.cancel(signal.reason);
     if (call.at !== this.index) return;
-    call.at++;
+    call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
   }
@@ -83,7 +90,7 @@ export class ExecutionScope extends Stage {
     if (pipeline.recent.due(now)) pipeline.note(now);
     pipeline.cells.active--;
     pipeline.cells.outcomes[outcome]++;
-    if (execution.interest === 0 && !(pipeline.timed && execution.startedAt > 0)) return;
+    if (execution.interest === 0 && !(pipeline.timed && execution.startedAt >= 0)) return;
     const durationMs = this.clock.now() - execution.startedAt;
     pipeline.latency?.record(durationMs);
     if (execution.interest === 0) return;
@@ -118,6 +125,7 @@ export class ExecutionScope extends Stage {
 
 /** Opens and closes an attempt: just inside the innermost stage that repeats, so that a call turned away inside it has one too. */
 export class AttemptScope extends Stage {
+  override readonly frame = true;
   /** When it began, and what the observers made of it: two that a middleware runs at a time keep theirs apart. */
   override readonly slots = 2;
   private readonly clock: Clock;
@@ -138,7 +146,7 @@ export class AttemptScope extends Stage {
       call.memo[this.slot + 1] = execution.attemptTokens;
     }
     if (call.at !== this.index) return;
-    call.at++;
+    call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
   }

@@ -2,6 +2,7 @@ import type { Call } from './call.ts';
 import { type AsyncContext, capture } from './context.ts';
 import { isTimeoutError } from './errors.ts';
 import type { Execution } from './execution.ts';
+import type { Giver } from './interrupt.ts';
 import type { Stage } from './policy.ts';
 
 /** What the user's function sees of its call. The members are getters: destructure or pass the object, `{ ...call }` does not carry `signal`. */
@@ -32,7 +33,7 @@ export class Work implements CallContext {
   private over = false;
   private aborted = false;
   private reason: unknown = undefined;
-  private by: Stage | null = null;
+  private by: Giver | null = null;
   /** What it was abandoned in; the call itself may be in another execution of a nested pipeline by the time it ends. */
   private execution: Execution | null = null;
   private controller: AbortController | null = null;
@@ -78,8 +79,8 @@ export class Work implements CallContext {
     if (controller !== null) this.context!.runInAsyncScope(() => controller.abort(reason));
   }
 
-  /** Nobody waits for it any more; `by` is the stage that gave it up, `null` the caller. */
-  abandon(reason: unknown, by: Stage | null): void {
+  /** Nobody waits for it any more; `by` gave it up, `null` is the caller. */
+  abandon(reason: unknown, by: Giver | null): void {
     this.by = by;
     const root = this.call.root;
     this.execution = this.stage.execution(this.call);

@@ -128,7 +128,7 @@ class BulkheadStage extends Stage {
     call.memo[this.slot] = SEATED;
     call.memo[this.slot + 1] = call.root.started;
     if (call.at !== this.index) return;
-    call.at++;
+    call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
   }

@@ -135,7 +135,7 @@ class CircuitBreakerStage extends Stage {
     if (this.scope.of(call).interest === 2)
       this.tell(call, { type: 'circuit_admission', policy: this.label, state: book.state(record) });
     if (call.at !== this.index) return;
-    call.at++;
+    call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
   }

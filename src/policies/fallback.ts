@@ -78,13 +78,6 @@ class FallbackStage extends Stage {
     this.host = host;
   }
 
-  override enter(call: Call): void {
-    if (call.at !== this.index) return;
-    call.at++;
-    call.heard = false;
-    this.inner.enter(call);
-  }
-
   override succeed(call: Call, value: unknown): void {
     const judged = judge(this, call, this.when, true, value);
     if (judged.verdict === 'failure') return this.answer(call, { status: 'value', value }, judged);

@@ -99,13 +99,6 @@ class RetryStage extends Stage {
     this.delays = delays(state.backoff ?? exponentialFullJitter({}, host.random));
   }
 
-  override enter(call: Call): void {
-    if (call.at !== this.index) return;
-    call.at++;
-    call.heard = false;
-    this.inner.enter(call);
-  }
-
   /** What a call that has failed once keeps here. */
   private trial(call: Call): Trial<RetryInfo> | undefined {
     return call.memo[this.slot] as Trial<RetryInfo> | undefined;

@@ -87,7 +87,7 @@ class TimeoutStage extends Stage {
       list.add(deadline);
     }
     if (call.at !== this.index) return;
-    call.at++;
+    call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
   }

@@ -39,7 +39,7 @@ export interface PolicyContractOptions {
  * for each call. The runner's fake timers must be off.
  */
 export function policyContract(
-  make: () => Policy<any>,
+  make: () => Policy<unknown>,
   { rescues = false }: PolicyContractOptions = {},
 ): PolicyContractCase[] {
   return cases
@@ -275,8 +275,11 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
   {
     name: 'a listener that throws changes nothing',
     async run(bench) {
+      // Reported, as every fault of a listener; without a stack, which would look like a fault of the test.
+      const error = new Error('thrown on purpose by policyContract');
+      error.stack = String(error);
       const thrower = () => {
-        throw new Error('of a listener');
+        throw error;
       };
       const loud = bench.anew([{ event: thrower, start: thrower, end: thrower, within: thrower, interest: () => 2 }]);
       loud.pipeline.subscribe(thrower);
@@ -321,14 +324,14 @@ const cases: readonly { name: string; errors?: boolean; run(bench: Bench): Promi
 /** One policy in a pipeline of its own, on a clock of its own. */
 class Bench {
   readonly clock: VirtualClock = virtualClock(1_000);
-  readonly pipeline: Pipeline<any>;
-  readonly policy: Policy<any>;
+  readonly pipeline: Pipeline<unknown>;
+  readonly policy: Policy<unknown>;
   readonly rescues: boolean;
   private readonly name: string;
 
   constructor(
     name: string,
-    policy: Policy<any>,
+    policy: Policy<unknown>,
     rescues: boolean,
     observers: readonly Observer[] = [],
     clock?: VirtualClock,

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { bulkhead, circuitBreaker, fallback, type Policy, pipeline, policy, retry, timeout } from 'seaworthy';
+import { bulkhead, circuitBreaker, fallback, pipeline, policy, retry, type Stackable, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { type VirtualClock, virtualClock } from '../../src/testing/virtual-clock.ts';
 import { gate, microtasks, turn, watch } from './spy.ts';
@@ -12,7 +12,7 @@ describe('the caller gives up', () => {
   const places: Record<
     string,
     (clock: VirtualClock) => {
-      policies: Policy<unknown>[];
+      policies: Stackable[];
       fn?: () => unknown;
       before?: (run: (fn: () => unknown) => Promise<unknown>) => Promise<unknown> | undefined;
       on?: () => Promise<void>;

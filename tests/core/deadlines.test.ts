@@ -5,10 +5,18 @@ import type { Clock } from '../../src/ports/clock.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { turn, watch } from './spy.ts';
 
+interface HandClock extends Clock {
+  time: number;
+  /** When the live timers are due. */
+  pending(): number[];
+  /** Rings the first timer, whatever time it is. */
+  ring(): void;
+}
+
 /** A clock whose timers ring when a test says so. */
-function handClock() {
+function handClock(): HandClock {
   const timers: { due: number; fn: () => void; live: boolean }[] = [];
-  const clock = {
+  const clock: HandClock = {
     time: 0,
     now: () => clock.time,
     after(ms: number, fn: () => void) {
@@ -17,13 +25,12 @@ function handClock() {
       return { cancel: () => void (timer.live = false), ref() {}, unref() {} };
     },
     pending: () => timers.filter((timer) => timer.live).map((timer) => timer.due),
-    /** Rings the first timer, whatever time it is. */
     ring() {
       const timer = timers.filter((timer) => timer.live).sort((a, b) => a.due - b.due)[0]!;
       timer.live = false;
       timer.fn();
     },
-  } satisfies Clock & Record<string, unknown>;
+  };
   return clock;
 }
 

@@ -1,4 +1,4 @@
-import { type Call } from '../../src/core/call.ts';
+import type { Call } from '../../src/core/call.ts';
 import { type Host, type Policy, policy, Stage } from 'seaworthy';
 import { policyContract } from 'seaworthy/testing';
 import { describe, expect, it } from 'vitest';

@@ -18,7 +18,7 @@ export function adopt(foreign: IPolicy<any, any>): Policy<any> {
       // A waiting call of its bulkhead is started by the call that makes room, in that one's async context.
       const home = capture();
       return foreign.execute(
-        ({ signal }: IDefaultPolicyContext) => home.runInAsyncScope(next, undefined, signal),
+        ({ signal }: IDefaultPolicyContext) => home.runInAsyncScope(() => next(signal)),
         call.signal,
       );
     },

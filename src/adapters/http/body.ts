@@ -25,10 +25,11 @@ export function guardBody(response: Response, attempt: AbortController, limits: 
   return dress(guardStream(body, attempt, limits), response);
 }
 
-/** Throws away what came with a response, so that its socket is free; it may be locked or broken already. */
-export function discardBody(response: unknown): void {
+/** Throws away what came with a response, so that its socket is free, unless `answer` goes on with the same body. */
+export function discardBody(response: Response, answer: Response | undefined): void {
   try {
-    (response as Response | undefined)?.body?.cancel?.().catch(() => {});
+    // It may be locked, or broken already.
+    if (response.body !== answer?.body) response.body?.cancel().catch(() => {});
   } catch {
     // It was a body of another kind; nobody is left who could care.
   }

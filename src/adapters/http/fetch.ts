@@ -111,27 +111,20 @@ export function resilientFetch(
       idleError: () =>
         withoutStack(false, () => new TimeoutError(bodyIdleMs, { policy, pipeline: pipeline.name, key })),
     };
-    let last: Response | undefined;
     let answer: Response | undefined;
-    // A turn later, because a fallback may be about to answer with the body of the response it stands in for.
-    const discard = (value: Response | undefined) =>
-      soon(() => value !== answer && value?.body !== answer?.body && discardBody(value));
     try {
-      const once = async (call: CallContext) =>
-        (last = await attempt(call, request, baseFetch ?? globalThis.fetch, limits));
-      answer = await pipeline.execute(once, {
+      answer = await pipeline.execute((call) => attempt(call, request, baseFetch ?? globalThis.fetch, limits), {
         signal,
         key,
         idempotent: repeatable && request.alwaysReplayable,
         retryable: ({ error }) => request.replayable && (repeatable || provesUnsent(error, url)),
         classify: (outcome) => judge(outcome, request),
-        onDiscard: discard,
+        // A turn later, because a fallback may be about to answer with the body of the response it stands in for.
+        onDiscard: (value: Response) => soon(() => discardBody(value, answer)),
       });
       return answer;
     } finally {
       request.close();
-      // Nobody has it when a fallback was given it and failed, or was cut short.
-      if (last !== answer) discard(last);
     }
   };
 

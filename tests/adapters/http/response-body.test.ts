@@ -205,6 +205,12 @@ describe('bodyIdleMs', () => {
     }
   });
 
+  test('Infinity without a signal gives the very response of the base fetch', async () => {
+    const original = new Response('ok');
+    const send = resilientFetch({ pipeline: plain(), bodyIdleMs: Number.POSITIVE_INFINITY }, async () => original);
+    expect(await send('http://x/')).toBe(original);
+  });
+
   test('starts anew with each chunk', async () => {
     const clock = virtualClock();
     let held!: ServerResponse;
@@ -242,6 +248,8 @@ describe('bodyIdleMs', () => {
     const reader = response.body!.getReader();
     await reader.read();
     const reading = reader.read();
+    // From here the loop goes to its timers first, and to its sockets after that.
+    await new Promise(setImmediate);
     held.end('end');
     const stalled = performance.now() + 250;
     while (performance.now() < stalled);
@@ -395,6 +403,16 @@ describe('bodies that nobody gets are cancelled', () => {
     await until('nobody listens', () => listeners(signal) === 0);
   });
 
+  test('whatever a double answered is thrown away without a fault', async () => {
+    const answers = [
+      { status: 503, headers: new Headers(), body: 'text' },
+      { status: 503, headers: new Headers() },
+    ];
+    const base = async () => answers.shift() ?? new Response('ok');
+    expect(await (await resilientFetch(again(), base as never)('http://x/')).text()).toBe('ok');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+
   test('late responses free their sockets', async () => {
     let arrived!: (response: Response) => void;
     const late = new Promise<Response>((resolve) => (arrived = resolve));
@@ -441,6 +459,7 @@ describe('bodies that nobody gets are cancelled', () => {
       setTimeout(() => response.end('end'), 30);
     });
     const response = await resilientFetch(pipeline('api', [fallback({ to })]))(server.url);
+    await new Promise((resolve) => setTimeout(resolve, 10));
     expect(await response.text()).toBe('begin end');
   });
 });
