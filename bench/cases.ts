@@ -51,7 +51,10 @@ export function variants(): Variant[] {
     { name: 'five policies, synchronous function', call: () => off.execute(noopSync) },
     { name: 'five policies, fn reads signal', call: () => off.execute(async (call) => (call.signal.aborted ? 0 : 1)) },
     { name: 'five policies, one shared caller signal', call: () => off.execute(noop, shared) },
-    { name: 'five policies, with four other shapes', call: () => (turn++ % 2 === 0 ? off : others[(turn >> 1) % 4]!).execute(noop) },
+    {
+      name: 'five policies, with four other shapes',
+      call: () => (turn++ % 2 === 0 ? off : others[(turn >> 1) % 4]!).execute(noop),
+    },
     { name: 'timeout alone', call: () => others[0]!.execute(noop) },
     { name: 'cockatiel, its five', call: () => peers.execute(noop), calls: 4_000 },
     { name: 'cockatiel, its five, abortOnReturn: false', call: () => lean.execute(noop), calls: 4_000 },

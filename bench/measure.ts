@@ -20,7 +20,12 @@ export interface Reading {
 
 /** Measures `variants` against `base` in `rounds` interleaved rounds. */
 export async function compare(base: Variant, variants: readonly Variant[], rounds: number): Promise<Reading[]> {
-  const all = [base, ...variants].map((variant) => ({ ...variant, loop: loopOf(), times: [] as number[], ratios: [] as number[] }));
+  const all = [base, ...variants].map((variant) => ({
+    ...variant,
+    loop: loopOf(),
+    times: [] as number[],
+    ratios: [] as number[],
+  }));
   for (const { loop, call, calls = 20_000 } of all) await loop(call, calls);
   for (let round = 0; round < rounds; round++) {
     const order = all.map((_, i) => all[(i + round) % all.length]!);

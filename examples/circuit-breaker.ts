@@ -21,10 +21,9 @@ await stock.execute(() => 'a probe'); // open -> half_open, half_open -> closed
 console.log(breaker.state); // closed
 
 // By hand: maintenance on the other side.
-{
-  using _hold = breaker.isolate(); // closed -> isolated
-  console.log(breaker.state, (await stock.tryExecute(() => 1)).status); // isolated failure
-}
+const hold = breaker.isolate(); // closed -> isolated
+console.log(breaker.state, (await stock.tryExecute(() => 1)).status); // isolated failure
+hold.dispose();
 console.log(breaker.state); // closed
 
 // One circuit per key: a host, a tenant.

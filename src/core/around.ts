@@ -30,7 +30,12 @@ export interface AroundOptions<Alt> {
  */
 export function policy<Alt = never>(options: AroundOptions<Alt>): Policy<unknown extends Alt ? never : Alt> {
   check('policy', options, {
-    kind: needed(shape('lower-case letters, digits and "_"', (value) => typeof value === 'string' && /^[a-z][a-z0-9_]{0,39}$/.test(value))),
+    kind: needed(
+      shape(
+        'lower-case letters, digits and "_"',
+        (value) => typeof value === 'string' && /^[a-z][a-z0-9_]{0,39}$/.test(value),
+      ),
+    ),
     name: policyName,
     around: needed(callable),
     repeats: flag,
@@ -82,7 +87,10 @@ class AroundStage extends Stage {
   private next(call: Call, run: Run, signal: AbortSignal | undefined): Promise<unknown> {
     const { work, inners } = run;
     const answer = new Promise((resolve, reject) => {
-      if (call.at !== this.index || call.work !== work) return reject(work.signal.aborted ? work.signal.reason : new Error('next() was called after the call had ended'));
+      if (call.at !== this.index || call.work !== work)
+        return reject(
+          work.signal.aborted ? work.signal.reason : new Error('next() was called after the call had ended'),
+        );
       if (signal?.aborted === true) return reject(signal.reason);
       const fork = call.fork(this);
       const stop = () => {
@@ -125,7 +133,8 @@ class AroundStage extends Stage {
     work.abort(reason);
     // A middleware that gave no signal of its own to what is inside it cannot pass this one on.
     const { stage } = work;
-    if (stage instanceof AroundStage) for (const inner of [...stage.run(fork).inners.values()]) stage.stop(inner, reason);
+    if (stage instanceof AroundStage)
+      for (const inner of [...stage.run(fork).inners.values()]) stage.stop(inner, reason);
   }
 
   private run(call: Call): Run {

@@ -4,7 +4,7 @@ import type { Hub } from './cancellation.ts';
 import { type AsyncContext, capture } from './context.ts';
 import type { RunOptions } from './execute-options.ts';
 import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
-import type { Outcome } from './outcome.ts';
+import { outcomeOf } from './outcome.ts';
 import type { Stage } from './policy.ts';
 import type { ExecutionScope } from './scope.ts';
 import type { Work } from './work.ts';
@@ -62,7 +62,15 @@ export class Call {
   resolve: ((value: unknown) => void) | null = null;
   reject: ((error: unknown) => void) | null = null;
 
-  constructor(stages: readonly Stage[], memo: unknown[], fn: Fn, options: RunOptions, asOutcome: boolean, parent: Call | null, base: number) {
+  constructor(
+    stages: readonly Stage[],
+    memo: unknown[],
+    fn: Fn,
+    options: RunOptions,
+    asOutcome: boolean,
+    parent: Call | null,
+    base: number,
+  ) {
     this.stages = stages;
     this.memo = memo;
     this.fn = fn;
@@ -81,13 +89,6 @@ export class Call {
     fork.blank(stage.nextSlot);
     fork.at = stage.innerIndex;
     return fork;
-  }
-
-  /** The call that went through stage `index` itself: this one, or what it was forked from. */
-  owner(index: number): Call {
-    let own: Call = this;
-    while (own.parent !== null && index <= own.base) own = own.parent;
-    return own;
   }
 
   /** When the nearest timeout around stage `index`, or the deadline, is due on the clock. */
@@ -155,13 +156,9 @@ export class Call {
   }
 
   private deliver(): void {
-    if (this.asOutcome) this.resolve!(this.outcome());
+    if (this.asOutcome) this.resolve!(outcomeOf(this.ended === 'value', this.result));
     else if (this.ended === 'value') this.resolve!(this.result);
     else this.reject!(this.result);
-  }
-
-  private outcome(): Outcome {
-    return this.ended === 'value' ? { status: 'value', value: this.result } : { status: 'failure', error: this.result };
   }
 
   /** Makes the caller's promise; only calls that have to wait have one of ours. */
@@ -179,7 +176,7 @@ export class Call {
   settlement(): Promise<unknown> {
     if (this.ended === 'pending') this.open();
     if (this.promise !== null) return this.promise;
-    if (this.asOutcome) return Promise.resolve(this.outcome());
+    if (this.asOutcome) return Promise.resolve(outcomeOf(this.ended === 'value', this.result));
     return this.ended === 'value' ? Promise.resolve(this.result) : Promise.reject(this.result);
   }
 
@@ -194,7 +191,7 @@ export class Call {
     work.end(ok, result);
     this.chained = false;
     if (late || this.ended === 'pending') return new Promise(() => {});
-    if (this.asOutcome) return this.outcome();
+    if (this.asOutcome) return outcomeOf(this.ended === 'value', this.result);
     if (this.ended === 'value') return this.result;
     throw this.result;
   }

@@ -1,9 +1,10 @@
+import { AttemptScope } from './attempt-scope.ts';
 import { layDetour, leadInto } from './bypass.ts';
 import type { Call } from './call.ts';
 import { Invoke } from './invoke.ts';
 import type { PipelineCore } from './pipeline-core.ts';
 import { type Policy, Stage } from './policy.ts';
-import { AttemptScope, ExecutionScope } from './scope.ts';
+import { ExecutionScope } from './scope.ts';
 
 /** Where a call is at home: what the outermost stage answers ends it. */
 class Exit extends Stage {
@@ -45,9 +46,17 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
       if ('nested' in part) return part.nested;
       const { policy, label } = part;
       if (policy.limits === true && limiters.has(policy))
-        throw new TypeError(`Cannot create pipeline "${core.name}": "${label}" stands in it twice, and a call would wait there for itself`);
+        throw new TypeError(
+          `Cannot create pipeline "${core.name}": "${label}" stands in it twice, and a call would wait there for itself`,
+        );
       limiters.add(policy);
-      const host = { pipeline: own.name, policy: label, clock: core.clock, random: core.random, stackTraces: own.stackTraces };
+      const host = {
+        pipeline: own.name,
+        policy: label,
+        clock: core.clock,
+        random: core.random,
+        stackTraces: own.stackTraces,
+      };
       return policy.stage(host);
     });
     const innermost = stages.findLastIndex((stage) => stage instanceof Stage && stage.repeats);
@@ -78,7 +87,15 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
   lay(core, false);
   // The function counts as an attempt of whoever repeats closest to it.
   const closest = row.findLast((stage) => stage instanceof ExecutionScope || stage instanceof AttemptScope)!;
-  add(new Invoke(row.filter((stage) => stage.timesWork), row.filter((stage) => stage instanceof ExecutionScope)), closest.scope, closest.label, true);
+  add(
+    new Invoke(
+      row.filter((stage) => stage.timesWork),
+      row.filter((stage) => stage instanceof ExecutionScope),
+    ),
+    closest.scope,
+    closest.label,
+    true,
+  );
   row.forEach(layDetour);
   const root = row[0] as ExecutionScope;
   root.plain = row.every((stage) => stage.scope.pipeline.classify === undefined);

@@ -38,6 +38,10 @@ function expire(call: Call, scope: ExecutionScope, timeoutMs: number): void {
 export function deadlineExceeded(stage: Stage, call: Call, remainingMs: number): DeadlineExceededError {
   const { pipeline } = stage.scope;
   pipeline.cells.deadlineExceeded++;
-  if (stage.heardBy(call)) stage.tell(call, { type: 'rejected', policy: `${pipeline.name}/deadline`, reason: 'deadline_exceeded' });
-  return withoutStack(pipeline.stackTraces, () => new DeadlineExceededError(remainingMs, { ...stage.origin(call), policy: 'deadline' }));
+  if (stage.heardBy(call))
+    stage.tell(call, { type: 'rejected', policy: `${pipeline.name}/deadline`, reason: 'deadline_exceeded' });
+  return withoutStack(
+    pipeline.stackTraces,
+    () => new DeadlineExceededError(remainingMs, { ...stage.origin(call), policy: 'deadline' }),
+  );
 }

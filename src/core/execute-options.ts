@@ -56,5 +56,10 @@ export function readOptions(given: AbortSignal | ExecuteOptions | undefined): Ru
 }
 
 function isSignal(value: any): value is AbortSignal {
-  return typeof value === 'object' && value !== null && typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof value.aborted === 'boolean' &&
+    typeof value.addEventListener === 'function'
+  );
 }

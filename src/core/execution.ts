@@ -1,5 +1,7 @@
-import type { CallInfo, Interest } from '../telemetry/observer.ts';
+import type { OutcomeName } from '../telemetry/events.ts';
+import type { CallInfo, Interest, SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
+import type { Judgement } from './outcome.ts';
 import type { PipelineCore } from './pipeline-core.ts';
 
 /** One execution of one pipeline, nested ones included: what telemetry tells calls apart by. */
@@ -47,4 +49,17 @@ export class Execution implements CallInfo {
   get deadline(): number {
     return this.call.root.deadline ?? Number.POSITIVE_INFINITY;
   }
+}
+
+/** What the observers hear of the end of an execution, or of the attempt that runs. */
+export function spanEnd(
+  execution: Execution,
+  outcome: OutcomeName,
+  error: unknown,
+  judged: Judgement | undefined,
+  durationMs: number,
+  called: boolean,
+): SpanEnd {
+  const attempts = execution.attempt || (execution.called ? 1 : 0);
+  return { outcome, error, errorType: judged?.errorType, durationMs, attempts, rejected: !called };
 }

@@ -36,7 +36,7 @@ export class Invoke extends Stage {
     }
     if (this.timed.length > 0) {
       const now = scope.clock.now();
-      for (const stage of this.timed) stage.started(call.owner(stage.index), now);
+      for (const stage of this.timed) stage.started(ownerOf(call, stage.index), now);
     }
     const work = new Work(call, this, execution.attempt || 1);
     work.start(call.fn, execution.attemptTokens ?? execution.tokens);
@@ -48,4 +48,11 @@ export class Invoke extends Stage {
     call.heard = true;
     this.outer.succeed(call, value);
   }
+}
+
+/** The call that went through stage `index` itself: this one, or what it was forked from. */
+function ownerOf(call: Call, index: number): Call {
+  let own = call;
+  while (own.parent !== null && index <= own.base) own = own.parent;
+  return own;
 }

@@ -1,7 +1,7 @@
 import type { Call } from './call.ts';
 import { isRejectedError, isTimeoutError } from './errors.ts';
 import { show } from './options.ts';
-import type { Judgement, Matcher, Outcome } from './outcome.ts';
+import { type Judgement, type Matcher, outcomeOf } from './outcome.ts';
 import type { Stage } from './policy.ts';
 
 const SUCCESS: Judgement = Object.freeze({ verdict: 'success' });
@@ -41,7 +41,7 @@ function weigh(stage: Stage, call: Call, when: Matcher | undefined, ok: boolean,
 function byClassify(stage: Stage, call: Call, ok: boolean, result: unknown): Judgement {
   const classify = stage.scope.pipeline.classify ?? call.options.classify;
   if (classify === undefined) return ok ? SUCCESS : FAILURE;
-  const outcome: Outcome = ok ? { status: 'value', value: result } : { status: 'failure', error: result };
+  const outcome = outcomeOf(ok, result);
   try {
     const answer = classify(outcome);
     const judgement = typeof answer === 'string' ? named(answer) : answer;
@@ -54,5 +54,11 @@ function byClassify(stage: Stage, call: Call, ok: boolean, result: unknown): Jud
 }
 
 function named(verdict: string): Judgement | undefined {
-  return verdict === 'success' ? SUCCESS : verdict === 'failure' ? FAILURE : verdict === 'ignored' ? IGNORED : undefined;
+  return verdict === 'success'
+    ? SUCCESS
+    : verdict === 'failure'
+      ? FAILURE
+      : verdict === 'ignored'
+        ? IGNORED
+        : undefined;
 }

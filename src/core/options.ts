@@ -12,7 +12,12 @@ interface Problem {
 }
 
 /** Throws unless every given option keeps its rule and no other option is given; `undefined` counts as not given. */
-export function check(what: string, options: unknown, rules: Readonly<Record<string, Rule>>, extra?: (options: any) => string | undefined): void {
+export function check(
+  what: string,
+  options: unknown,
+  rules: Readonly<Record<string, Rule>>,
+  extra?: (options: any) => string | undefined,
+): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new TypeError(`Cannot create ${what}: options must be an object, received ${show(options)}`);
   const problems: string[] = [];
@@ -59,7 +64,11 @@ export function isNeeded(rule: Rule): boolean {
 }
 
 /** A number from `min` to `max`; `whole` numbers only where fractions make no sense. */
-export function number(min: number, max = Number.POSITIVE_INFINITY, { whole = false, above = false, infinite = false } = {}): Rule {
+export function number(
+  min: number,
+  max = Number.POSITIVE_INFINITY,
+  { whole = false, above = false, infinite = false } = {},
+): Rule {
   const kind = whole ? 'a whole number' : 'a number';
   const bounds = above ? `above ${min}` : `from ${min}`;
   const top = max === Number.POSITIVE_INFINITY ? (above ? '' : ' up') : ` ${above ? 'and up to' : 'to'} ${max}`;
@@ -67,7 +76,11 @@ export function number(min: number, max = Number.POSITIVE_INFINITY, { whole = fa
   return (value) => {
     if (typeof value !== 'number') return { must, range: false };
     if (infinite && value === Number.POSITIVE_INFINITY) return undefined;
-    const ok = Number.isFinite(value) && (above ? value > min : value >= min) && value <= max && (!whole || Number.isInteger(value));
+    const ok =
+      Number.isFinite(value) &&
+      (above ? value > min : value >= min) &&
+      value <= max &&
+      (!whole || Number.isInteger(value));
     return ok ? undefined : { must, range: true };
   };
 }
@@ -87,7 +100,8 @@ export function shape(must: string, test: (value: any) => boolean): Rule {
 }
 
 /** A function. */
-export const callable: Rule = (value) => (typeof value === 'function' ? undefined : { must: 'a function', range: false });
+export const callable: Rule = (value) =>
+  typeof value === 'function' ? undefined : { must: 'a function', range: false };
 
 /** `true` or `false`. */
 export const flag: Rule = (value) => (typeof value === 'boolean' ? undefined : { must: 'true or false', range: false });

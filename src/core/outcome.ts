@@ -5,6 +5,11 @@ export type Outcome<T = unknown> =
   | { readonly status: 'value'; readonly value: T; readonly error?: undefined }
   | { readonly status: 'failure'; readonly error: unknown; readonly value?: undefined };
 
+/** The outcome of something that ended well (`ok`) or not. */
+export function outcomeOf(ok: boolean, result: unknown): Outcome {
+  return ok ? { status: 'value', value: result } : { status: 'failure', error: result };
+}
+
 /** What an outcome came to, alone: `{ value }` or `{ error }`. */
 export function resultOf(outcome: Outcome): { readonly error: unknown } | { readonly value: unknown } {
   return outcome.status === 'value' ? { value: outcome.value } : { error: outcome.error };
@@ -53,7 +58,8 @@ export function matcher(when: When | undefined): Matcher | undefined {
 export function classifier(classify: Classify | CockatielHandler | undefined): Classify | undefined {
   if (classify === undefined || typeof classify === 'function') return classify;
   const { errorFilter, resultFilter } = handlerOptions(classify)!;
-  return (outcome) => ((outcome.status === 'value' ? resultFilter(outcome.value) : errorFilter(outcome.error)) ? 'failure' : 'success');
+  return (outcome) =>
+    (outcome.status === 'value' ? resultFilter(outcome.value) : errorFilter(outcome.error)) ? 'failure' : 'success';
 }
 
 /** True for what may be given as `when`. */
@@ -68,10 +74,14 @@ export function isWhen(value: unknown): boolean {
 
 /** True for what may be given as `classify`. */
 export function isClassify(value: unknown): boolean {
-  return typeof value === 'function' || (typeof value === 'object' && value !== null && handlerOptions(value) !== undefined);
+  return (
+    typeof value === 'function' || (typeof value === 'object' && value !== null && handlerOptions(value) !== undefined)
+  );
 }
 
 function handlerOptions(value: object): CockatielHandler['options'] | undefined {
   const options = (value as CockatielHandler).options as Partial<CockatielHandler['options']> | undefined;
-  return typeof options?.errorFilter === 'function' && typeof options.resultFilter === 'function' ? (options as CockatielHandler['options']) : undefined;
+  return typeof options?.errorFilter === 'function' && typeof options.resultFilter === 'function'
+    ? (options as CockatielHandler['options'])
+    : undefined;
 }

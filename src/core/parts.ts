@@ -20,7 +20,9 @@ export function partsOf(
     if (nested !== undefined) return { nested, handle: given };
     const policy = isOurs(given) ? given : isForeign(given) ? defaults.adopt(given) : undefined;
     if (policy === undefined)
-      throw new TypeError(`Cannot create pipeline "${pipeline}": policies[${i}] must be a policy, a pipeline or a cockatiel policy, received ${show(given)}`);
+      throw new TypeError(
+        `Cannot create pipeline "${pipeline}": policies[${i}] must be a policy, a pipeline or a cockatiel policy, received ${show(given)}`,
+      );
     if (policy.name !== undefined) return { policy, label: policy.name };
     // A foreign policy has no name to give, and no state that operators are shown under it.
     const home = policy === given ? homes.get(given) : undefined;
@@ -36,7 +38,12 @@ export function partsOf(
 }
 
 function isOurs(value: Stackable): value is Policy<any> {
-  return typeof value === 'object' && value !== null && typeof (value as Policy).kind === 'string' && typeof (value as Policy).stage === 'function';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as Policy).kind === 'string' &&
+    typeof (value as Policy).stage === 'function'
+  );
 }
 
 function isForeign(value: Stackable): value is IPolicy<any, any> {

@@ -24,7 +24,9 @@ export class Cells {
 }
 
 /** One of ours, or another pipeline. */
-export type Part = { readonly policy: Policy<any>; readonly label: string } | { readonly nested: PipelineCore; /** What the user holds, kept for its counts. */ readonly handle: object };
+export type Part =
+  | { readonly policy: Policy<any>; readonly label: string }
+  | { readonly nested: PipelineCore /** What the user holds, kept for its counts. */; readonly handle: object };
 
 /** What a pipeline was made of. It does not know the object that the user holds, so that object can be collected. */
 export interface Definition {
@@ -111,7 +113,10 @@ export class PipelineCore implements PipelineInfo {
       timeouts: cells.deadlines,
       rejections: { deadline_exceeded: cells.deadlineExceeded, draining: cells.draining },
       last10s: recent.since(now, this.ended, cells.outcomes.failure),
-      latency: latency === undefined || latency.count === 0 ? null : { p50: latency.quantile(0.5), p90: latency.quantile(0.9), p99: latency.quantile(0.99) },
+      latency:
+        latency === undefined || latency.count === 0
+          ? null
+          : { p50: latency.quantile(0.5), p90: latency.quantile(0.9), p99: latency.quantile(0.99) },
       policies: this.parts.map((part) => this.read(part)),
     };
   }

@@ -16,7 +16,8 @@ export type AltOf<P> = P extends { readonly _alt?: readonly [infer A] }
     ? P extends { readonly _altReturn: infer B }
       ? B
       : never
-    : A
+    : // Taken through a conditional type, so that a factory's NoInfer does not show in what users read.
+      Extract<A, unknown>
   : P extends { readonly _altReturn: infer B }
     ? B
     : never;
@@ -45,7 +46,12 @@ export interface Defaults<Telemetry> {
   adopt(policy: IPolicy<any, any>): Policy<any>;
 }
 
-type Cause = { readonly type: 'execution_end' | 'attempt_end'; readonly outcome: string; readonly error?: unknown; readonly durationMs: number };
+type Cause = {
+  readonly type: 'execution_end' | 'attempt_end';
+  readonly outcome: string;
+  readonly error?: unknown;
+  readonly durationMs: number;
+};
 
 /** Everything `subscribe` tells: what the policies did, and how attempts and executions ended. */
 export type PipelineEvent = (PolicyEvent | Cause) & {

@@ -1,39 +1,21 @@
 import type { Event, IFailureEvent, ISuccessEvent } from 'cockatiel';
-import { systemClock } from '../ports/clock.ts';
-import { systemRandom } from '../ports/random.ts';
-import type { Observer } from '../telemetry/observer.ts';
 import type { PipelineSnapshot } from '../telemetry/snapshot.ts';
 import { bypass } from './bypass.ts';
 import { Call, type Fn } from './call.ts';
 import { Hub } from './cancellation.ts';
-import { compose } from './compose.ts';
+import { define } from './define.ts';
 import { DrainingError, withoutStack } from './errors.ts';
-import { type ExecuteOptions, noOptions, readOptions, type RunOptions } from './execute-options.ts';
-import { Observers } from './observers.ts';
+import { type ExecuteOptions, noOptions, readOptions } from './execute-options.ts';
 import { handle, type Handle } from './handle.ts';
-import { check, flag, type Rule, shape, show } from './options.ts';
-import { classifier, isClassify, type Outcome } from './outcome.ts';
-import { partsOf } from './parts.ts';
-import { PipelineCore } from './pipeline-core.ts';
+import { show } from './options.ts';
+import type { Outcome } from './outcome.ts';
+import type { PipelineCore } from './pipeline-core.ts';
 import type { Defaults, PipelineEvent, PipelineOptions, Stackable } from './pipeline-types.ts';
 
 export type { AltOf, PipelineEvent, PipelineOptions, Stackable } from './pipeline-types.ts';
 import { remember } from './registry.ts';
 import { announceBypass, onFailure, onSuccess, subscribe } from './subscription.ts';
 import type { CallContext } from './work.ts';
-
-const rules: Readonly<Record<string, Rule>> = {
-  classify: shape('a function or a cockatiel handler', isClassify),
-  attributes: shape('an object', (value) => typeof value === 'object' && value !== null),
-  telemetry: shape('true, false or an object', (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null)),
-  observers: shape('an array of observers', Array.isArray),
-  stackTraces: flag,
-  clock: shape('a clock', (value) => typeof value?.now === 'function' && typeof value?.after === 'function'),
-  random: shape('a function', (value) => typeof value === 'function'),
-};
-
-/** Keeps the first place, which is OpenTelemetry's in every pipeline. */
-const SILENT: Observer = { interest: () => 0 };
 
 /** Calls on their way through policies. Made with `pipeline(name, policies)`. */
 export class Pipeline<Alt = never> implements Disposable {
@@ -45,24 +27,7 @@ export class Pipeline<Alt = never> implements Disposable {
 
   /** Use `pipeline()`. */
   constructor(name: string, policies: readonly Stackable[], options: PipelineOptions<any>, defaults: Defaults<any>) {
-    if (typeof name !== 'string' || !/^[\w./-]{1,64}$/.test(name))
-      throw new TypeError(`Cannot create pipeline: the name must be 1-64 characters of letters, digits, ".", "_", "-", "/", received ${show(name)}`);
-    if (!Array.isArray(policies)) throw new TypeError(`Cannot create pipeline "${name}": policies must be an array, received ${show(policies)}`);
-    check(`pipeline "${name}"`, options, rules);
-    const { classify, attributes, telemetry = true, observers = [], stackTraces = false, clock = systemClock, random = systemRandom } = options;
-    const core = new PipelineCore({
-      name,
-      parts: partsOf(name, policies, defaults, Pipeline.coreOf),
-      classify: classifier(classify),
-      attributes,
-      clock,
-      random,
-      stackTraces,
-    });
-    core.stages = compose(core, () => {
-      const otel = telemetry === false ? SILENT : defaults.observer(telemetry === true ? undefined : telemetry)(core, this);
-      core.observers = new Observers(name, [otel, ...observers]);
-    });
+    const core = define(name, policies, options, defaults, this, Pipeline.coreOf);
     const last = core.stages.at(-1)!;
     this.#core = core;
     this.#blank = Array.from({ length: last.slot + last.slots });
@@ -83,7 +48,10 @@ export class Pipeline<Alt = never> implements Disposable {
   }
 
   /** The same, answering with the outcome instead of throwing: cheaper where rejections are common. */
-  tryExecute<R>(fn: (call: CallContext) => R, options?: AbortSignal | ExecuteOptions): Promise<Outcome<Awaited<R> | Alt>> {
+  tryExecute<R>(
+    fn: (call: CallContext) => R,
+    options?: AbortSignal | ExecuteOptions,
+  ): Promise<Outcome<Awaited<R> | Alt>> {
     return this.#run(fn, options, true) as Promise<Outcome<Awaited<R> | Alt>>;
   }
 
@@ -91,7 +59,10 @@ export class Pipeline<Alt = never> implements Disposable {
     const core = this.#core;
     let options = noOptions;
     try {
-      if (typeof fn !== 'function') throw new TypeError(`Cannot execute "${core.name}": the first argument must be a function, received ${show(fn)}`);
+      if (typeof fn !== 'function')
+        throw new TypeError(
+          `Cannot execute "${core.name}": the first argument must be a function, received ${show(fn)}`,
+        );
       if (given !== undefined) options = readOptions(given);
       if (core.disposed) throw refuse(core);
     } catch (error) {
@@ -130,7 +101,11 @@ export class Pipeline<Alt = never> implements Disposable {
     };
   }
 
-  #wrapped<A extends unknown[]>(fn: Fn, options: ExecuteOptions | ((...args: A) => ExecuteOptions) | undefined, args: A): Promise<unknown> {
+  #wrapped<A extends unknown[]>(
+    fn: Fn,
+    options: ExecuteOptions | ((...args: A) => ExecuteOptions) | undefined,
+    args: A,
+  ): Promise<unknown> {
     try {
       return this.#run(fn, typeof options === 'function' ? options(...args) : options, false);
     } catch (error) {
@@ -159,10 +134,14 @@ export class Pipeline<Alt = never> implements Disposable {
   /** Lets new calls go past the policy of that name until disposed. Throws a `TypeError` when there is none. */
   bypass(policyName: string): Handle {
     const core = this.#core;
-    const labels = core.parts.map((part) => ('nested' in part ? undefined : part.label)).filter((label) => label !== undefined);
+    const labels = core.parts
+      .map((part) => ('nested' in part ? undefined : part.label))
+      .filter((label) => label !== undefined);
     const label = labels.find((label) => label === policyName || label === `${core.name}/${policyName}`);
     if (label === undefined)
-      throw new TypeError(`Cannot bypass "${policyName}": pipeline "${core.name}" has ${labels.length === 0 ? 'no policies' : labels.join(', ')}`);
+      throw new TypeError(
+        `Cannot bypass "${policyName}": pipeline "${core.name}" has ${labels.length === 0 ? 'no policies' : labels.join(', ')}`,
+      );
     const release = bypass(core, label);
     announceBypass(core, label, true);
     return handle(() => {

@@ -1,10 +1,9 @@
 import type { Clock } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
 import type { OutcomeName, PolicyEvent } from '../telemetry/events.ts';
-import type { SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
 import { armDeadline } from './deadline.ts';
-import { Execution } from './execution.ts';
+import { Execution, spanEnd } from './execution.ts';
 import type { Giver } from './interrupt.ts';
 import { judge } from './judge.ts';
 import type { Judgement } from './outcome.ts';
@@ -51,7 +50,11 @@ export class ExecutionScope extends Stage {
       execution.interest = interest;
       if (interest !== 0) {
         if (interest === 2) call.capture();
-        execution.tokens = pipeline.observers.start('execution', execution, this.nested ? this.outerTokens(call) : undefined);
+        execution.tokens = pipeline.observers.start(
+          'execution',
+          execution,
+          this.nested ? this.outerTokens(call) : undefined,
+        );
       }
     }
     if (!this.nested && signal?.aborted === true) return call.cancel(signal.reason);
@@ -80,7 +83,12 @@ export class ExecutionScope extends Stage {
   }
 
   override drop(call: Call, why: DropReason, reason: unknown): void {
-    this.close(this.of(call), why === 'timed_out' ? 'failure' : 'cancelled', why === 'timed_out' ? reason : undefined, undefined);
+    this.close(
+      this.of(call),
+      why === 'timed_out' ? 'failure' : 'cancelled',
+      why === 'timed_out' ? reason : undefined,
+      undefined,
+    );
   }
 
   private close(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
@@ -94,7 +102,12 @@ export class ExecutionScope extends Stage {
     const durationMs = this.clock.now() - execution.startedAt;
     pipeline.latency?.record(durationMs);
     if (execution.interest === 0) return;
-    pipeline.observers.end('execution', execution.tokens, end(execution, outcome, error, judged, durationMs, execution.called), execution);
+    pipeline.observers.end(
+      'execution',
+      execution.tokens,
+      spanEnd(execution, outcome, error, judged, durationMs, execution.called),
+      execution,
+    );
   }
 
   /** What a nested execution began in. Only the first observer, OpenTelemetry's, is the same in every pipeline. */
@@ -121,73 +134,4 @@ export class ExecutionScope extends Stage {
   within(tokens: unknown, run: () => unknown): unknown {
     return this.pipeline.observers.within(tokens as unknown[], run);
   }
-}
-
-/** Opens and closes an attempt: just inside the innermost stage that repeats, so that a call turned away inside it has one too. */
-export class AttemptScope extends Stage {
-  override readonly frame = true;
-  /** When it began, and what the observers made of it: two that a middleware runs at a time keep theirs apart. */
-  override readonly slots = 2;
-  private readonly clock: Clock;
-
-  constructor(clock: Clock) {
-    super();
-    this.clock = clock;
-  }
-
-  override enter(call: Call): void {
-    const execution = this.scope.of(call);
-    execution.attempt++;
-    execution.rescued = false;
-    if (execution.interest !== 0) {
-      call.memo[this.slot] = this.clock.now();
-      execution.attemptCalled = false;
-      execution.attemptTokens = this.scope.pipeline.observers.start('attempt', execution, execution.tokens);
-      call.memo[this.slot + 1] = execution.attemptTokens;
-    }
-    if (call.at !== this.index) return;
-    call.at = this.innerIndex;
-    call.heard = false;
-    this.inner.enter(call);
-  }
-
-  override succeed(call: Call, value: unknown): void {
-    const execution = this.scope.of(call);
-    if (execution.interest !== 0) {
-      const judged = judge(this, call, undefined, true, value);
-      this.close(call, execution, execution.rescued && judged.verdict !== 'failure' ? 'fallback' : judged.verdict, undefined, judged);
-    }
-    if (call.at !== this.index) return;
-    call.at--;
-    call.heard = true;
-    this.outer.succeed(call, value);
-  }
-
-  override fail(call: Call, error: unknown): void {
-    const execution = this.scope.of(call);
-    if (execution.interest !== 0) {
-      const judged = judge(this, call, undefined, false, error);
-      this.close(call, execution, judged.verdict, error, judged);
-    }
-    this.raise(call, error);
-  }
-
-  override drop(call: Call, why: DropReason, reason: unknown): void {
-    const execution = this.scope.of(call);
-    if (execution.interest === 0) return;
-    const failed = why === 'timed_out';
-    this.close(call, execution, failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
-  }
-
-  private close(call: Call, execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
-    const durationMs = this.clock.now() - (call.memo[this.slot] as number);
-    const tokens = call.memo[this.slot + 1] as unknown[] | undefined;
-    if (execution.attemptTokens === tokens) execution.attemptTokens = undefined;
-    this.scope.pipeline.observers.end('attempt', tokens, end(execution, outcome, error, judged, durationMs, execution.attemptCalled), execution);
-  }
-}
-
-function end(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined, durationMs: number, called: boolean): SpanEnd {
-  const attempts = execution.attempt || (execution.called ? 1 : 0);
-  return { outcome, error, errorType: judged?.errorType, durationMs, attempts, rejected: !called };
 }

@@ -7,7 +7,10 @@ import type { PipelineEvent } from './pipeline-types.ts';
 
 /** Brings everything that happens in a pipeline to one function, as plain objects that say which call each belongs to. */
 export function subscribe(core: PipelineCore, listener: (event: PipelineEvent) => void): Handle {
-  if (typeof listener !== 'function') throw new TypeError(`Cannot subscribe to "${core.name}": the listener must be a function, received ${show(listener)}`);
+  if (typeof listener !== 'function')
+    throw new TypeError(
+      `Cannot subscribe to "${core.name}": the listener must be a function, received ${show(listener)}`,
+    );
   const about = ({ pipeline, executionId, attempt, key }: CallInfo) => ({ pipeline, executionId, attempt, key });
   core.time();
   return handle(
@@ -25,14 +28,16 @@ export function subscribe(core: PipelineCore, listener: (event: PipelineEvent) =
 /** cockatiel's `onSuccess`: executions that ended well. */
 export function onSuccess(core: PipelineCore, listener: (event: ISuccessEvent) => void): Handle {
   return subscribe(core, (event) => {
-    if (event.type === 'execution_end' && event.outcome !== 'failure' && event.outcome !== 'cancelled') listener({ duration: event.durationMs });
+    if (event.type === 'execution_end' && event.outcome !== 'failure' && event.outcome !== 'cancelled')
+      listener({ duration: event.durationMs });
   });
 }
 
 /** cockatiel's `onFailure`: executions that failed. */
 export function onFailure(core: PipelineCore, listener: (event: IFailureEvent) => void): Handle {
   return subscribe(core, (event) => {
-    if (event.type === 'execution_end' && event.outcome === 'failure') listener({ duration: event.durationMs, handled: true, reason: { error: event.error } });
+    if (event.type === 'execution_end' && event.outcome === 'failure')
+      listener({ duration: event.durationMs, handled: true, reason: { error: event.error } });
   });
 }
 

@@ -160,7 +160,11 @@ export class Work implements CallContext {
     else scope.pipeline.cells.late++;
     const policy = by?.label ?? scope.pipeline.name;
     if (execution?.interest === 2)
-      scope.pipeline.observers.event(ok ? { type: 'late', policy, value: result } : { type: 'late', policy, error: result }, execution, execution.tokens);
+      scope.pipeline.observers.event(
+        ok ? { type: 'late', policy, value: result } : { type: 'late', policy, error: result },
+        execution,
+        execution.tokens,
+      );
     if (ok) call.discard(result);
     // The function's own abort error belongs to the timeout that asked for it, unless it came too late to matter.
     else if (isTimeoutError(reason) && reason !== result && reason.cause === undefined && Object.isExtensible(reason))
@@ -170,5 +174,9 @@ export class Work implements CallContext {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (typeof value === 'object' || typeof value === 'function') && value !== null && typeof (value as PromiseLike<unknown>).then === 'function';
+  return (
+    (typeof value === 'object' || typeof value === 'function') &&
+    value !== null &&
+    typeof (value as PromiseLike<unknown>).then === 'function'
+  );
 }

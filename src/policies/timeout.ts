@@ -6,7 +6,6 @@ import { callable, check, either, needed, number, policyName, shape, show } from
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { afterWork } from '../core/sleep.ts';
 import { type CallContext, Work } from '../core/work.ts';
-import type { Timer } from '../ports/clock.ts';
 
 /** Options of {@link timeout}. */
 export interface TimeoutOptions {

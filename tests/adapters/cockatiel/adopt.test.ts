@@ -303,6 +303,45 @@ describe('a cockatiel fallback', () => {
   });
 });
 
+describe('what a pipeline does, with policies of cockatiel in it', () => {
+  it('keeps the deadline of a call', async () => {
+    const users = pipeline('users', [twice(), cockatiel.bulkhead(1), cockatiel.noop], off);
+    const left: number[] = [];
+    const { error } = await users.tryExecute(
+      ({ remainingMs }) => {
+        left.push(remainingMs);
+        return hang();
+      },
+      { timeoutMs: 25 },
+    );
+    expect(error).toMatchObject({ name: 'TimeoutError', policy: 'deadline', timeoutMs: 25 });
+    expect(left).toHaveLength(1);
+    expect(left[0]).toBeGreaterThan(0);
+    expect(left[0]).toBeLessThanOrEqual(25);
+  });
+
+  it('lets calls go past one by its name', async () => {
+    const users = pipeline('users', [twice()], off);
+    const hold = users.bypass('cockatiel');
+    const fn = script('fail');
+    await users.tryExecute(fn);
+    expect(fn.calls).toHaveLength(1);
+    hold.dispose();
+    await users.tryExecute(fn);
+    expect(fn.calls).toHaveLength(3);
+  });
+
+  it('gives values to a fallback and a classifier as they are', async () => {
+    const seen: unknown[] = [];
+    const users = pipeline('users', [fallback((outcome) => seen.push(outcome)), twice(), cockatiel.noop], {
+      ...off,
+      classify: ({ value }) => (value === 503 ? 'failure' : 'success'),
+    });
+    await users.execute(() => 503);
+    expect(seen).toEqual([{ status: 'value', value: 503 }]);
+  });
+});
+
 describe('two policies of cockatiel and of ours', () => {
   it('are told apart by name', () => {
     const users = pipeline('users', [cockatiel.noop, retry(), twice()], off);

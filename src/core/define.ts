@@ -1,0 +1,64 @@
+import { systemClock } from '../ports/clock.ts';
+import { systemRandom } from '../ports/random.ts';
+import type { Observer } from '../telemetry/observer.ts';
+import { compose } from './compose.ts';
+import { Observers } from './observers.ts';
+import { check, flag, type Rule, shape, show } from './options.ts';
+import { classifier, isClassify } from './outcome.ts';
+import { partsOf } from './parts.ts';
+import { PipelineCore } from './pipeline-core.ts';
+import type { Defaults, PipelineOptions, Stackable } from './pipeline-types.ts';
+
+const rules: Readonly<Record<string, Rule>> = {
+  classify: shape('a function or a cockatiel handler', isClassify),
+  attributes: shape('an object', (value) => typeof value === 'object' && value !== null),
+  telemetry: shape(
+    'true, false or an object',
+    (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null),
+  ),
+  observers: shape('an array of observers', Array.isArray),
+  stackTraces: flag,
+  clock: shape('a clock', (value) => typeof value?.now === 'function' && typeof value?.after === 'function'),
+  random: shape('a function', (value) => typeof value === 'function'),
+};
+
+/** Keeps the first place, which is OpenTelemetry's in every pipeline. */
+const SILENT: Observer = { interest: () => 0 };
+
+/**
+ * Makes what is behind a user's pipeline from what the user gave: checked, named, composed and joined to its observers.
+ * `handle` is the user's object, `coreOf` finds what is behind another one.
+ */
+export function define(
+  name: string,
+  policies: readonly Stackable[],
+  options: PipelineOptions<any>,
+  defaults: Defaults<any>,
+  handle: object,
+  coreOf: (value: unknown) => PipelineCore | undefined,
+): PipelineCore {
+  if (typeof name !== 'string' || !/^[\w./-]{1,64}$/.test(name))
+    throw new TypeError(
+      `Cannot create pipeline: the name must be 1-64 characters of letters, digits, ".", "_", "-", "/", received ${show(name)}`,
+    );
+  if (!Array.isArray(policies))
+    throw new TypeError(`Cannot create pipeline "${name}": policies must be an array, received ${show(policies)}`);
+  check(`pipeline "${name}"`, options, rules);
+  const { attributes, telemetry = true, observers = [], stackTraces = false } = options;
+  const { clock = systemClock, random = systemRandom } = options;
+  const core = new PipelineCore({
+    name,
+    parts: partsOf(name, policies, defaults, coreOf),
+    classify: classifier(options.classify),
+    attributes,
+    clock,
+    random,
+    stackTraces,
+  });
+  core.stages = compose(core, () => {
+    const otel =
+      telemetry === false ? SILENT : defaults.observer(telemetry === true ? undefined : telemetry)(core, handle);
+    core.observers = new Observers(name, [otel, ...observers]);
+  });
+  return core;
+}
