@@ -1,4 +1,4 @@
-import { Circuit, type CircuitSnapshot, type Settlement, type Transition } from './circuit.ts';
+import { Circuit, type Settlement } from './circuit.ts';
 import { type CircuitOptions, circuitRules } from './circuit-options.ts';
 import { type CircuitSnapshots, checkSnapshot } from './circuit-state.ts';
 import { KeyedStates } from './idle-keys.ts';
@@ -12,6 +12,15 @@ export interface BookOptions extends CircuitOptions {
 /** A circuit's own state, or a hold by hand. */
 export type HeldState = 'closed' | 'open' | 'half_open' | 'isolated' | 'disabled';
 
+/** A change of state as operators see it, dated when it was due; `key` is the circuit's. */
+export interface Change {
+  readonly from: HeldState;
+  readonly to: HeldState;
+  readonly at: number;
+  readonly failureRatio: number | undefined;
+  readonly key: string | undefined;
+}
+
 /** One circuit, with what is known of it beside its numbers. */
 export interface CircuitRecord {
   readonly key: string | undefined;
@@ -22,7 +31,7 @@ export interface CircuitRecord {
   isolated: number;
   disabled: number;
   /** Counted already, not told yet. */
-  news: Transition[];
+  news: Change[];
 }
 
 /** Why a call was not let in. */
@@ -72,6 +81,7 @@ export class CircuitBook {
   private readonly keyed: KeyedStates<CircuitRecord>;
   private readonly now: () => number;
   private readonly holds = { isolated: 0, disabled: 0 };
+  private readonly held: Change[] = [];
   private readonly transitions: Record<HeldState, number> = {
     closed: 0,
     open: 0,
@@ -173,25 +183,34 @@ export class CircuitBook {
 
   private count(record: CircuitRecord): void {
     if (record.circuit.transitions.length === 0) return;
-    for (const transition of record.circuit.takeTransitions()) {
-      this.transitions[transition.to]++;
-      record.news.push(transition);
-    }
+    for (const { from, to, at, failureRatio } of record.circuit.takeTransitions())
+      this.note(record.news, { from, to, at, failureRatio, key: record.key });
   }
 
-  /** The changes of state that nobody has been told of. */
-  news(record: CircuitRecord): readonly Transition[] {
+  private note(news: Change[], change: Change): void {
+    this.transitions[change.to]++;
+    news.push(change);
+  }
+
+  /** The changes of state that nobody has been told of: this circuit's, and the holds on all. */
+  news(record: CircuitRecord): readonly Change[] {
     this.count(record);
-    return record.news.length === 0 ? record.news : record.news.splice(0);
+    if (record.news.length + this.held.length === 0) return record.news;
+    return [...this.held.splice(0), ...record.news.splice(0)];
   }
 
   /** Holds one circuit, or all, open or out of the way until the answer is called. */
   hold(what: 'isolated' | 'disabled', record: CircuitRecord | undefined): () => void {
     const holds = record ?? this.holds;
-    if (holds[what]++ === 0) this.transitions[what]++;
-    return () => {
-      holds[what]--;
+    const change = (by: 1 | -1) => {
+      const from = this.state(record);
+      holds[what] += by;
+      const to = this.state(record);
+      if (from === to) return;
+      this.note(record?.news ?? this.held, { from, to, at: this.now(), failureRatio: undefined, key: record?.key });
     };
+    change(1);
+    return () => change(-1);
   }
 
   /** Closes one circuit, or all, with fresh windows. */
@@ -204,15 +223,20 @@ export class CircuitBook {
     }
   }
 
-  /** The state of one circuit; of all, the main circuit's, or `open` while any key's is. */
+  /** The state of one circuit; of all, the main circuit's, or what most keeps calls out among the keys'. */
   state(record: CircuitRecord | undefined): HeldState {
     const own = record ?? this.main;
     if (this.isolated(own)) return 'isolated';
     if (this.disabled(own)) return 'disabled';
     const now = this.now();
-    if (record === undefined)
-      for (const [, { circuit }] of this.keyed) if (circuit.state(now) === 'open') return 'open';
-    return own.circuit.state(now);
+    let state = own.circuit.state(now);
+    if (record !== undefined) return state;
+    for (const [, { circuit }] of this.keyed) {
+      if (state === 'open') break;
+      const keys = circuit.state(now);
+      if (keys !== 'closed') state = keys;
+    }
+    return state;
   }
 
   toJSON(record: CircuitRecord | undefined): CircuitSnapshots {
@@ -223,6 +247,16 @@ export class CircuitBook {
       ([, { state }]) => state !== 'closed',
     );
     return keys.length === 0 ? own : { ...own, keys: Object.fromEntries(keys) };
+  }
+
+  /** The highest failure ratio of all circuits that judge one. */
+  private worstRatio(now: number): number | null {
+    let worst: number | null = null;
+    for (const { circuit } of this.all()) {
+      const ratio = circuit.failureRatio(now);
+      if (ratio !== undefined && (worst === null || ratio > worst)) worst = ratio;
+    }
+    return worst;
   }
 
   /** Counts and states for snapshots and metrics; what is due has happened by then. */
@@ -237,7 +271,7 @@ export class CircuitBook {
       transitions: { ...this.transitions },
       executions: { ...this.executions },
       rejections: { ...this.rejections },
-      failureRatio: this.main.circuit.failureRatio(now) ?? null,
+      failureRatio: this.worstRatio(now),
       circuits: 1 + this.keyed.size,
     };
   }

@@ -38,11 +38,13 @@ export class Call {
   timer: Timer | null = null;
   /** The user code that runs for it now. */
   work: Work | null = null;
+  /** Times the caller's function was called for it, forks included. */
+  invoked = 0;
   /** An interruption asked for while one is under way. */
   queued: Interruption | null = null;
 
   // Of the root alone: work, and the way home.
-  /** User functions started so far. */
+  /** Runs of user code so far: the function, a fallback, a middleware. */
   started = 0;
   /** Abandoned work that still runs. */
   orphans: Work[] | null = null;

@@ -45,16 +45,20 @@ export class Deadline {
 export class DeadlineList implements Idle {
   sweeping = false;
   private readonly clock: Clock;
-  private readonly ms: number;
+  /** Their length in milliseconds. */
+  readonly ms: number;
+  private readonly holds: boolean;
   private first: Deadline | null = null;
   private last: Deadline | null = null;
   private timer: Timer | null = null;
   private graced = false;
   private readonly tick = (): void => this.ring();
 
-  constructor(clock: Clock, ms: number) {
+  /** Without `holds` a process that has nothing else to do may exit before they are due. */
+  constructor(clock: Clock, ms: number, holds = true) {
     this.clock = clock;
     this.ms = ms;
+    this.holds = holds;
   }
 
   add(deadline: Deadline): void {
@@ -64,7 +68,7 @@ export class DeadlineList implements Idle {
     if (last === null) this.first = deadline;
     else last.next = deadline;
     this.last = deadline;
-    this.timer ??= this.clock.after(this.ms, this.tick);
+    if (this.timer === null) this.arm(this.ms);
   }
 
   remove(deadline: Deadline): void {
@@ -80,6 +84,11 @@ export class DeadlineList implements Idle {
     if (this.first === null) sweepSoon(this);
   }
 
+  private arm(ms: number): void {
+    this.timer = this.clock.after(ms, this.tick);
+    if (!this.holds) this.timer.unref();
+  }
+
   private ring(): void {
     this.timer = null;
     if (this.first === null) return;
@@ -87,7 +96,7 @@ export class DeadlineList implements Idle {
     const late = now - this.first.due;
     if (late > STALL_MS && !this.graced) {
       this.graced = true;
-      this.timer = this.clock.after(0, this.tick);
+      this.arm(0);
       return;
     }
     this.graced = false;
@@ -96,7 +105,7 @@ export class DeadlineList implements Idle {
       this.remove(deadline);
       deadline.expire();
     }
-    if (this.first !== null) this.timer ??= this.clock.after(this.first.due - now, this.tick);
+    if (this.first !== null && this.timer === null) this.arm(this.first.due - now);
   }
 
   /** Nobody has waited for a whole turn: no timer is left behind. */

@@ -1,6 +1,5 @@
-import type { Timer } from '../ports/clock.ts';
 import type { Call } from './call.ts';
-import type { Host } from './policy.ts';
+import { Deadline, type DeadlineList } from './deadlines.ts';
 import { afterWork } from './sleep.ts';
 
 /** Something with a limited number of slots. */
@@ -13,34 +12,40 @@ export interface SlotPool {
 }
 
 /**
- * Gives a call's slot back once every user function that it started after the `since`th has ended, but at the latest
- * after `maxMs` milliseconds, with word to `leaked`: one hung function must not eat a slot for ever.
+ * Gives a call's slot back once every user function that it started after the `since`th has ended, but at the latest when
+ * its time in `limit` is over, with word to `leaked`: one hung function must not eat a slot for ever.
  */
 export function releaseAfterWork(
   call: Call,
   since: number,
   pool: SlotPool,
-  maxMs: number,
-  host: Host,
+  limit: DeadlineList | undefined,
   leaked: () => void,
 ): void {
-  let timer: Timer | undefined;
+  let deadline: Deadline | undefined;
+  let held = false;
   let over = false;
   const free = () => {
     if (over) return;
     over = true;
-    if (timer !== undefined) pool.held--;
-    timer?.cancel();
+    if (held) pool.held--;
+    if (deadline !== undefined) limit?.remove(deadline);
     pool.release();
   };
   afterWork(call, since, free);
   if (over) return;
+  held = true;
   pool.held++;
-  timer = host.clock.after(maxMs, () => {
-    pool.leaked++;
-    leaked();
-    free();
-  });
-  // The call has long been answered; only its slot waits.
-  timer.unref();
+  if (limit === undefined) return;
+  deadline = new Deadline(
+    () => {
+      pool.leaked++;
+      leaked();
+      free();
+    },
+    call,
+    limit.ms,
+    null,
+  );
+  limit.add(deadline);
 }

@@ -38,6 +38,7 @@ export class Invoke extends Stage {
       const now = scope.clock.now();
       for (const stage of this.timed) stage.started(ownerOf(call, stage.index), now);
     }
+    for (let own: Call | null = call; own !== null; own = own.parent) own.invoked++;
     const work = new Work(call, this, execution.attempt || 1);
     work.start(call.fn, execution.attemptTokens ?? execution.tokens);
   }

@@ -16,8 +16,7 @@ export type AltOf<P> = P extends { readonly _alt?: readonly [infer A] }
     ? P extends { readonly _altReturn: infer B }
       ? B
       : never
-    : // Taken through a conditional type, so that a factory's NoInfer does not show in what users read.
-      Extract<A, unknown>
+    : A
   : P extends { readonly _altReturn: infer B }
     ? B
     : never;

@@ -27,7 +27,7 @@ export class Work implements CallContext {
   readonly call: Call;
   /** The stage that started it and hears how it ended. */
   readonly stage: Stage;
-  /** Counts the user functions started for a call; 0 before it starts. */
+  /** Counts the runs of user code for a call; 0 before it starts. */
   serial = 0;
   readonly attempt: number;
   private over = false;

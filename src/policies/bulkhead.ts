@@ -109,6 +109,7 @@ class BulkheadStage extends Stage {
   private readonly holdMs: number;
   private readonly host: Host;
   private readonly list: DeadlineList | undefined;
+  private readonly holds: DeadlineList | undefined;
 
   constructor(pool: Slots, maxWaitMs: number, holdMs: number, host: Host) {
     super();
@@ -117,6 +118,8 @@ class BulkheadStage extends Stage {
     this.holdMs = holdMs;
     this.host = host;
     this.list = maxWaitMs === Number.POSITIVE_INFINITY ? undefined : new DeadlineList(host.clock, maxWaitMs);
+    // The call has long been answered; only its slot waits, and for that no process stays.
+    this.holds = holdMs === Number.POSITIVE_INFINITY ? undefined : new DeadlineList(host.clock, holdMs, false);
   }
 
   override enter(call: Call): void {
@@ -158,10 +161,8 @@ class BulkheadStage extends Stage {
   private reject(call: Call, reason: 'bulkhead_full' | 'queue_timeout'): void {
     const { limit, queueLimit } = this.pool;
     if (this.heardBy(call)) this.tell(call, { type: 'rejected', policy: this.label, reason });
-    this.raise(
-      call,
-      withoutStack(this.host.stackTraces, () => new BulkheadFullError(reason, limit, queueLimit, this.origin(call))),
-    );
+    const make = () => new BulkheadFullError(reason, limit, queueLimit, this.origin(call));
+    this.raise(call, withoutStack(this.host.stackTraces, make));
   }
 
   override succeed(call: Call, value: unknown): void {
@@ -192,7 +193,7 @@ class BulkheadStage extends Stage {
   }
 
   private hold(call: Call, since: number): void {
-    releaseAfterWork(call, since, this.pool, this.holdMs, this.host, () => {
+    releaseAfterWork(call, since, this.pool, this.holds, () => {
       if (this.heardBy(call)) this.tell(call, { type: 'leaked', policy: this.label });
     });
   }

@@ -127,7 +127,7 @@ class CircuitBreakerStage extends Stage {
     const now = this.now();
     const { key } = call.options;
     const record = key === undefined ? book.main : book.record(key, now);
-    const admission = book.admit(record, now, call.root.started);
+    const admission = book.admit(record, now, call.invoked);
     // Kept before anybody is told, because a listener may end the call.
     call.memo[this.slot] = admission;
     this.announce(call, record);
@@ -167,7 +167,7 @@ class CircuitBreakerStage extends Stage {
   override drop(call: Call, why: DropReason): void {
     const admission = call.memo[this.slot] as Admission | undefined;
     // An outer timeout says something about the other side only if that was being asked.
-    const failed = why === 'timed_out' && admission !== undefined && call.root.started > admission.before;
+    const failed = why === 'timed_out' && admission !== undefined && call.invoked > admission.before;
     this.settle(call, { verdict: failed ? 'failure' : 'ignored' }, undefined);
   }
 
@@ -183,7 +183,7 @@ class CircuitBreakerStage extends Stage {
   /** Tells what changed, dated when it was due. */
   private announce(call: Call, record: CircuitRecord, error?: unknown, errorType?: string): void {
     const { label: policy } = this;
-    for (const { from: previous, to: state, at, failureRatio } of this.book.news(record))
+    for (const { from: previous, to: state, at, failureRatio, key } of this.book.news(record))
       this.tell(call, {
         type: 'circuit_state',
         policy,
@@ -193,7 +193,7 @@ class CircuitBreakerStage extends Stage {
         failureRatio,
         error,
         errorType,
-        key: record.key,
+        key,
       });
   }
 }

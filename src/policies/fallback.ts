@@ -38,8 +38,9 @@ type To = ((outcome: Outcome, call: CallContext) => unknown) | { readonly value:
  * most once. When it fails, its error surfaces, with the original as `cause`. Throws a `TypeError` for bad options.
  */
 export function fallback<R>(to: (outcome: Outcome, call: CallContext) => R): Policy<Awaited<R>>;
-// Without NoInfer the list of policies it stands in would say what it answers, and lose it.
-export function fallback<R = never, const V = never>(options: FallbackOptions<R, V>): Policy<NoInfer<Awaited<R> | V>>;
+// Apart, because a type that no argument tells would be taken from the list of policies it stands in, as `any`.
+export function fallback<R>(options: FallbackOptions<R>): Policy<Awaited<R>>;
+export function fallback<const V>(options: FallbackOptions<never, V>): Policy<V>;
 export function fallback(options: To | FallbackOptions<unknown, unknown>): Policy<unknown> {
   const given = typeof options === 'function' ? { to: options } : (options as FallbackOptions<unknown, unknown>);
   check('fallback', given, rules);

@@ -181,6 +181,17 @@ describe("user code runs in its own caller's async context", () => {
     expect(heard.filter((line) => line.includes('undefined') || line.includes('somebody'))).toEqual([]);
   });
 
+  it('a listener of subscribe, told by the abort of somebody else where no policy waits for a timer', async () => {
+    const { p, start } = setup(() => [bulkhead({ limit: 5 })]);
+    const heard: string[] = [];
+    p.subscribe((event) => heard.push(`${event.type} ${who.getStore()}`));
+    const caller = new AbortController();
+    start(hang, () => ({ signal: caller.signal }));
+    who.run('somebody else', () => caller.abort());
+    await turn();
+    expect(heard.sort()).toEqual(names.map((name) => `execution_end ${name}`));
+  });
+
   it('onDiscard of a late value', async () => {
     const { clock, log, note, start } = setup(() => [timeout(10)]);
     const works: Record<string, ReturnType<typeof gate>> = { A: gate(), B: gate(), C: gate() };

@@ -1,9 +1,9 @@
 import { ConsecutiveBreaker, handleAll, timeout as cockatielTimeout, TimeoutStrategy } from 'cockatiel';
-import { bulkhead, circuitBreaker, fallback, type Next, pipeline, policy, retry, Stage, timeout } from 'seaworthy';
+import { bulkhead, circuitBreaker, fallback, type Next, pipeline, policy, retry, Stage, type Stackable, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../src/core/call.ts';
 import { Deadline, DeadlineList } from '../../src/core/deadlines.ts';
-import { virtualClock } from '../../src/testing/virtual-clock.ts';
+import { type VirtualClock, virtualClock } from '../../src/testing/virtual-clock.ts';
 import { gate, microtasks, spy, turn, unhandled, watch } from './spy.ts';
 
 const hang = () => new Promise<never>(() => {});
@@ -415,6 +415,24 @@ describe('cases that broke the prototypes', () => {
       expect(calls).toBe(0);
     });
 
+    it('of an earlier attempt rejects in a later one, and does not call the function', async () => {
+      const kept: Next[] = [];
+      let stale: Promise<unknown> | undefined;
+      const keeps = policy({
+        kind: 'keeps',
+        around: (_call, next) => {
+          kept.push(next);
+          if (kept.length === 2) stale = kept[0]!();
+          return next();
+        },
+      });
+      const p = pipeline('p', [retry({ backoff: 0 }), keeps]);
+      let calls = 0;
+      await expect(p.execute(() => { if (++calls === 1) throw boom; return calls; })).resolves.toBe(2);
+      await expect(stale).rejects.toThrow('next() was called after the call had ended');
+      expect(calls).toBe(2);
+    });
+
     it('that nobody looks at is no unhandled rejection', async () => {
       const p = pipeline('p', [
         policy({
@@ -658,6 +676,27 @@ describe('the fences', () => {
     expect(p.snapshot()).toMatchObject({ active: 0, outcomes: { cancelled: 1, failure: 0 } });
   });
 
+  it('a wait that was ended before its microtask is not resumed', async () => {
+    const caller = new AbortController();
+    const again = retry({ backoff: 0, budget: { capacity: 5, ratio: 0, minPerSecond: 0 } });
+    const p = pipeline('p', [again]);
+    let calls = 0;
+    const seen = watch(p.execute(() => { calls++; throw boom; }, caller.signal));
+    caller.abort('enough');
+    await turn();
+    expect([seen.result, calls]).toEqual(['enough', 1]);
+    expect(again.snapshot!()).toMatchObject({ attempts: 0, budget: { remaining: 5 } });
+  });
+
+  it('drops come innermost first', async () => {
+    const log: string[] = [];
+    const caller = new AbortController();
+    const p = pipeline('p', ['a', 'b', 'c'].map((name) => spy(name, log)));
+    watch(p.execute(hang, caller.signal));
+    caller.abort();
+    expect(log.slice(3)).toEqual(['c drop cancelled', 'b drop cancelled', 'a drop cancelled']);
+  });
+
   it('what stages inside kept is forgotten when the call comes anew', async () => {
     const kept: unknown[] = [];
     class Keeps extends Stage {
@@ -740,5 +779,52 @@ describe('foreign policies', () => {
     const p = pipeline('p', [breaker]);
     for (let i = 0; i < 2; i++) await expect(p.execute(() => Promise.reject(boom))).rejects.toBe(boom);
     await expect(p.execute(() => 1)).rejects.toMatchObject({ code: 'circuit_open', cause: boom });
+  });
+});
+
+describe('a breaker whose call was still waiting further inside when an outer timeout came', () => {
+  const full = async (clock: VirtualClock) => {
+    const slots = bulkhead({ limit: 1, queue: 1, name: 'slots' });
+    void pipeline('other', [slots], { clock }).execute(hang);
+    return slots;
+  };
+
+  for (const [what, middle] of [
+    ['nothing', () => []],
+    ['a middleware', () => [policy({ kind: 'passes', around: (_call, next) => next() })]],
+    ['a nested pipeline', (clock) => [pipeline('inner', [timeout(1_000)], { clock })]],
+  ] satisfies [string, (clock: VirtualClock) => Stackable[]][])
+    it(`ignores it, with ${what} in between`, async () => {
+      const clock = virtualClock();
+      const breaker = circuitBreaker({ consecutiveFailures: 1 });
+      const p = pipeline('p', [timeout(10), breaker, ...middle(clock), await full(clock)], { clock });
+      const seen = watch(p.execute(() => 1));
+      await clock.advance(10);
+      expect(seen.result).toMatchObject({ code: 'timeout' });
+      expect(breaker.snapshot!()).toMatchObject({ executions: { ignored: 1, failure: 0 } });
+    });
+
+  it('ignores it while a sibling runs, and counts the sibling', async () => {
+    const clock = virtualClock();
+    const breaker = circuitBreaker({ consecutiveFailures: 5 });
+    const slots = bulkhead({ limit: 1, queue: 2, holdUntilSettled: false });
+    const both = policy({ kind: 'both', repeats: true, around: (_call, next) => Promise.race([next(), next()]) });
+    const p = pipeline('p', [timeout(10), both, breaker, slots], { clock });
+    const first = gate();
+    void p.execute(() => first.promise.then(hang));
+    const seen = watch(p.execute(hang));
+    await clock.advance(10);
+    expect(seen.result).toMatchObject({ code: 'timeout' });
+    expect(breaker.snapshot!()).toMatchObject({ executions: { ignored: 3, failure: 1 } });
+  });
+
+  it('counts it as a failure when the function was running', async () => {
+    const clock = virtualClock();
+    const breaker = circuitBreaker({ consecutiveFailures: 1 });
+    const p = pipeline('p', [timeout(10), breaker, policy({ kind: 'passes', around: (_call, next) => next() })], { clock });
+    const seen = watch(p.execute(hang));
+    await clock.advance(10);
+    expect(seen.result).toMatchObject({ code: 'timeout' });
+    expect(breaker.state).toBe('open');
   });
 });

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { bulkhead, circuitBreaker, fallback, pipeline, policy, retry, retryBudget, timeout } from 'seaworthy';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { script } from '../../src/testing/script.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { deaf, deferred, stand, stateOf, turn, watch } from '../policies/stand.ts';
@@ -290,5 +290,26 @@ describe('each call has its own AsyncLocalStorage context', () => {
       );
     await clock.advance(10);
     expect(seen).toEqual(['a', 'b']);
+  });
+});
+
+describe('the wall clock', () => {
+  it.each([3_600_000, -3_600_000])('jumps by %d ms: no timeout, backoff, break or window notices', async (jump) => {
+    const breaker = circuitBreaker({ consecutiveFailures: 2, breakMs: 60_000 });
+    const pipe = pipeline('wall', [timeout(60_000), retry({ backoff: 5 }), breaker], { telemetry: false });
+    const real = Date.now;
+    const started = performance.now();
+    const now = vi.spyOn(Date, 'now').mockImplementation(() => real() + (performance.now() - started > 2 ? jump : 0));
+    try {
+      expect(await pipe.execute(script('fail', 'ok'))).toBe('ok');
+      await pipe.tryExecute(script('fail'));
+      expect(breaker.state).toBe('open');
+      now.mockImplementation(() => real() + 2 * jump);
+      expect(breaker.state).toBe('open');
+      expect((await pipe.tryExecute(() => 1)).error).toMatchObject({ code: 'circuit_open' });
+      expect(performance.now() - started).toBeLessThan(2_000);
+    } finally {
+      now.mockRestore();
+    }
   });
 });

@@ -50,7 +50,8 @@ export function logStateChange(
 ): void {
   if (logger === undefined) return;
   // The numbers of the log data model; API 1.9 has no enum for them.
-  const [severityNumber, severityText] = change.state === 'open' ? ([13, 'WARN'] as const) : ([9, 'INFO'] as const);
+  const shut = change.state === 'open' || change.state === 'isolated';
+  const [severityNumber, severityText] = shut ? ([13, 'WARN'] as const) : ([9, 'INFO'] as const);
   const eventName = names.CIRCUIT_STATE_CHANGE;
   if (logger.enabled?.({ context, severityNumber, eventName }) === false) return;
   logger.emit({
