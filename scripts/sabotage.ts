@@ -23,7 +23,11 @@ interface Report {
     readonly name: string;
     readonly status: string;
     readonly message: string;
-    readonly assertionResults: readonly { readonly fullName: string; readonly title: string; readonly status: string }[];
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly title: string;
+      readonly status: string;
+    }[];
   }[];
 }
 
@@ -51,11 +55,15 @@ async function main(): Promise<boolean> {
   const at = process.argv.indexOf('--only');
   const only = at < 0 ? undefined : new RegExp(process.argv[at + 1] ?? '', 'i');
   const { rows, faults } = read(readFileSync(join(root, table), 'utf8'));
-  const chosen = rows.filter(({ promise, test, broken }) => only?.test(`${promise} ${test.file} ${broken.file}`) ?? true);
+  const chosen = rows.filter(
+    ({ promise, test, broken }) => only?.test(`${promise} ${test.file} ${broken.file}`) ?? true,
+  );
   for (const fault of faults) console.error(fault);
   console.log(`${chosen.length} promises`);
 
-  const copies = Array.from({ length: Math.min(4, availableParallelism(), Math.max(1, chosen.length)) }, (_, n) => copy(n));
+  const copies = Array.from({ length: Math.min(4, availableParallelism(), Math.max(1, chosen.length)) }, (_, n) =>
+    copy(n),
+  );
   const unkept = new Set<string>(await missing(copies[0]!, chosen));
   for (const problem of unkept) console.error(`✗ ${problem}`);
 
@@ -87,7 +95,10 @@ function read(text: string): { rows: Promised[]; faults: string[] } {
   const faults: string[] = [];
   text.split('\n').forEach((line, index) => {
     if (!line.startsWith('|') || /^\|\s*(Promise\s*\||-)/.test(line)) return;
-    const cells = line.slice(1).split(/(?<!\\)\|/).map((cell) => cell.replaceAll('\\|', '|').trim());
+    const cells = line
+      .slice(1)
+      .split(/(?<!\\)\|/)
+      .map((cell) => cell.replaceAll('\\|', '|').trim());
     const [promise = '', test = '', broken = ''] = cells;
     const named = spans(test);
     const change = spans(broken);
@@ -151,7 +162,10 @@ async function sabotage(tree: string, { test, broken }: Promised): Promise<strin
   const times = source.split(broken.old).length - 1;
   if (times !== 1) return `\`${broken.old}\` occurs ${times} times in ${broken.file}, and must once`;
   try {
-    writeFileSync(path, source.replace(broken.old, () => broken.new));
+    writeFileSync(
+      path,
+      source.replace(broken.old, () => broken.new),
+    );
     const { report, output } = await vitest(tree, [test.file], test.name);
     if (report === undefined) return `vitest ended without a report:\n${output}`;
     if (report.numFailedTests > 0) return undefined;
@@ -163,12 +177,23 @@ async function sabotage(tree: string, { test, broken }: Promised): Promise<strin
   }
 }
 
+/** A test's name, or the end of its group's name and it, however vitest joins the two. */
+function pattern(name: string): string {
+  return name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(' ', '(?: | > )');
+}
+
 async function vitest(tree: string, files: readonly string[], name: string | undefined) {
   const outputFile = join(tree, 'report.json');
   rmSync(outputFile, { force: true });
-  const args = ['node_modules/vitest/vitest.mjs', 'run', '--project=source', '--reporter=json', `--outputFile=${outputFile}`];
+  const args = [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--project=source',
+    '--reporter=json',
+    `--outputFile=${outputFile}`,
+  ];
   // A broken library often hangs; the tests that take long on purpose say so themselves.
-  if (name !== undefined) args.push('--testTimeout=4000', '--bail=1', '-t', name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  if (name !== undefined) args.push('--testTimeout=4000', '--bail=1', '-t', pattern(name));
   const child = spawn(process.execPath, [...args, ...files], { cwd: tree, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(child);
   let output = '';

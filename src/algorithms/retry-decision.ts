@@ -3,8 +3,7 @@ import type { RetryBudget } from './retry-budget.ts';
 
 /** What is known when a call has failed and might run again; times in milliseconds. */
 export interface RetryQuestion {
-  readonly maxRetries: number;
-  /** What the backoff says. */
+  /** What the backoff says; `'stop'` also when there have been enough retries. */
   readonly backoff: Delay;
   /** What the other side asked for, minus infinity when it did not, and the most we wait for it. */
   readonly wishMs: number;
@@ -39,8 +38,8 @@ export class Trial<Info> {
   }
 
   /** Whether to go again; a yes counts as a retry and holds its token until it begins or is called off. */
-  decide({ maxRetries, backoff, wishMs, maxWishMs, now, due, budget }: RetryQuestion): RetryAnswer {
-    if (this.retries >= maxRetries || backoff === 'stop') return 'exhausted';
+  decide({ backoff, wishMs, maxWishMs, now, due, budget }: RetryQuestion): RetryAnswer {
+    if (backoff === 'stop') return 'exhausted';
     if (wishMs > maxWishMs) return 'not_retryable';
     const delayMs = Math.max(backoff, wishMs);
     if (now + delayMs >= due) return 'deadline';

@@ -102,8 +102,6 @@ export class Work implements CallContext {
   /** Starts `body` and brings its end to the stage, in the caller's own async context; `token` is what telemetry made for it. */
   start(body: (work: Work) => unknown, token: unknown): void {
     const { call } = this;
-    // A predicate may have ended the call just now.
-    if (call.at !== this.stage.index) return;
     this.serial = ++call.root.started;
     call.work = this;
     let answer: unknown;
@@ -169,7 +167,7 @@ export class Work implements CallContext {
     // The function's own abort error belongs to the timeout that asked for it, unless it came too late to matter.
     else if (isTimeoutError(reason) && reason !== result && reason.cause === undefined && Object.isExtensible(reason))
       Object.defineProperty(reason, 'cause', { value: result, configurable: true, writable: true });
-    for (const then of this.waiting ?? []) then();
+    for (const then of this.waiting ?? []) call.guarded(then);
   }
 }
 

@@ -132,7 +132,7 @@ class RetryStage extends Stage {
     // A predicate or the backoff may have ended the call just now.
     if (call.at !== this.index) return this.close(call, 'cancelled');
     const now = this.host.clock.now();
-    const question = { maxRetries, backoff, wishMs, maxWishMs, now, due: call.due(this.index), budget: budget?.tokens };
+    const question = { backoff, wishMs, maxWishMs, now, due: call.due(this.index), budget: budget?.tokens };
     const answer = trial.decide(question);
     if (typeof answer === 'string') return this.giveUp(call, outcome, answer);
     if (outcome.status === 'value') call.discard(outcome.value);

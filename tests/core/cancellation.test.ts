@@ -18,7 +18,9 @@ describe('the caller gives up', () => {
       on?: () => Promise<void>;
     }
   > = {
-    'during an attempt': () => ({ policies: [retry(), circuitBreaker(), bulkhead({ limit: 1, holdUntilSettled: false }), timeout(1_000)] }),
+    'during an attempt': () => ({
+      policies: [retry(), circuitBreaker(), bulkhead({ limit: 1, holdUntilSettled: false }), timeout(1_000)],
+    }),
     'in a queue': () => ({
       policies: [bulkhead({ limit: 1, queue: 1, holdUntilSettled: false })],
       before: (run) => {
@@ -48,7 +50,9 @@ describe('the caller gives up', () => {
     'inside an around': () => ({
       policies: [policy({ kind: 'passes', around: (_call, next) => next() }), timeout(1_000)],
     }),
-    'in a nested pipeline': (clock) => ({ policies: [retry(), pipeline('inner', [retry(), timeout(1_000)], { clock })] }),
+    'in a nested pipeline': (clock) => ({
+      policies: [retry(), pipeline('inner', [retry(), timeout(1_000)], { clock })],
+    }),
     'in a cooperative timeout that is over': (clock) => ({
       policies: [timeout({ ms: 10, mode: 'cooperative' })],
       on: () => clock.advance(10),

@@ -18,8 +18,10 @@ describe("user code runs in its own caller's async context", () => {
     const note = (where: string) => void log.push(`${where} ${who.getStore()}`);
     // No telemetry and no listener: either would remember the context by itself and hide a missing capture.
     const p = pipeline('p', policies(note), { clock, telemetry: false });
-    const start = (fn: (name: string, call: { signal: AbortSignal; attempt: number }) => unknown, options?: (name: string) => object) =>
-      names.map((name) => who.run(name, () => watch(p.execute((call) => fn(name, call), options?.(name)))));
+    const start = (
+      fn: (name: string, call: { signal: AbortSignal; attempt: number }) => unknown,
+      options?: (name: string) => object,
+    ) => names.map((name) => who.run(name, () => watch(p.execute((call) => fn(name, call), options?.(name)))));
     return { clock, log, note, p, start };
   }
 
@@ -81,7 +83,10 @@ describe("user code runs in its own caller's async context", () => {
   });
 
   it('a fallback after a place in the queue was lost', async () => {
-    const { clock, log, p, start } = setup((note) => [fallback(() => note('to')), bulkhead({ limit: 1, queue: 5, maxWaitMs: 10 })]);
+    const { clock, log, p, start } = setup((note) => [
+      fallback(() => note('to')),
+      bulkhead({ limit: 1, queue: 5, maxWaitMs: 10 }),
+    ]);
     void p.execute(hang);
     start(hang);
     await clock.advance(10);
@@ -115,7 +120,9 @@ describe("user code runs in its own caller's async context", () => {
     );
     await clock.advance(10);
     // Once after the timeout, once after the failure that the last attempt ends with.
-    expect(log.filter((line) => line.startsWith('retryable'))).toEqual([...names, ...names].map((name) => `retryable ${name}`));
+    expect(log.filter((line) => line.startsWith('retryable'))).toEqual(
+      [...names, ...names].map((name) => `retryable ${name}`),
+    );
     expect(log.filter((line) => line.startsWith('backoff'))).toEqual(names.map((name) => `backoff ${name}`));
     expect(log.filter((line) => line.startsWith('when'))).toEqual(names.map((name) => `when ${name}`));
   });
@@ -177,7 +184,9 @@ describe("user code runs in its own caller's async context", () => {
     expect(heard.filter((line) => line.startsWith('timeout'))).toEqual(names.map((name) => `timeout ${name}`));
     who.run('somebody else', () => caller.abort());
     await turn();
-    expect(heard.filter((line) => line.startsWith('execution_end')).sort()).toEqual(names.map((name) => `execution_end ${name}`));
+    expect(heard.filter((line) => line.startsWith('execution_end')).sort()).toEqual(
+      names.map((name) => `execution_end ${name}`),
+    );
     expect(heard.filter((line) => line.includes('undefined') || line.includes('somebody'))).toEqual([]);
   });
 
@@ -211,7 +220,12 @@ describe('the stack of an error thrown deep in an awaited call', () => {
     await turn();
     throw new Error('deep');
   }
-  const policies = () => [fallback({ to: { value: 0 }, when: () => false }), retry({ maxRetries: 2, backoff: 0 }), bulkhead({ limit: 1 }), timeout(1_000)];
+  const policies = () => [
+    fallback({ to: { value: 0 }, when: () => false }),
+    retry({ maxRetries: 2, backoff: 0 }),
+    bulkhead({ limit: 1 }),
+    timeout(1_000),
+  ];
 
   for (const attempt of [1, 3])
     it(`still shows the caller's frames, attempt ${attempt}`, async () => {

@@ -1,4 +1,13 @@
-import { bulkhead, circuitBreaker, type DeadlineExceededError, fallback, type Outcome, pipeline, retry, timeout } from 'seaworthy';
+import {
+  bulkhead,
+  circuitBreaker,
+  type DeadlineExceededError,
+  fallback,
+  type Outcome,
+  pipeline,
+  retry,
+  timeout,
+} from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/ports/clock.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
@@ -13,15 +22,24 @@ describe('the deadline (timeoutMs)', () => {
     const p = pipeline('p', [retry()], { clock });
     let signal!: AbortSignal;
     const seen = watch(
-      p.execute((call) => {
-        signal = call.signal;
-        return hang();
-      }, { timeoutMs: 50 }),
+      p.execute(
+        (call) => {
+          signal = call.signal;
+          return hang();
+        },
+        { timeoutMs: 50 },
+      ),
     );
     await clock.advance(49);
     expect(seen.state).toBe('pending');
     await clock.advance(1);
-    expect(seen.result).toMatchObject({ name: 'TimeoutError', code: 'timeout', policy: 'deadline', pipeline: 'p', timeoutMs: 50 });
+    expect(seen.result).toMatchObject({
+      name: 'TimeoutError',
+      code: 'timeout',
+      policy: 'deadline',
+      pipeline: 'p',
+      timeoutMs: 50,
+    });
     expect(signal.reason).toBe(seen.result);
     expect(p.snapshot()).toMatchObject({ timeouts: 1, active: 0, outcomes: { failure: 1 } });
     expect(clock.pending).toBe(0);
@@ -45,10 +63,13 @@ describe('the deadline (timeoutMs)', () => {
     const p = pipeline('p', [retry({ backoff: 40 })], { clock });
     let calls = 0;
     const seen = watch(
-      p.execute(() => {
-        if (++calls === 1) throw boom;
-        return hang();
-      }, { timeoutMs: 50 }),
+      p.execute(
+        () => {
+          if (++calls === 1) throw boom;
+          return hang();
+        },
+        { timeoutMs: 50 },
+      ),
     );
     await clock.advance(50);
     expect(seen.result).toMatchObject({ code: 'timeout', policy: 'deadline' });
@@ -62,7 +83,12 @@ describe('the deadline (timeoutMs)', () => {
       const p = pipeline('p', [breaker], { clock });
       let calls = 0;
       const error = await p.execute(() => ++calls, { timeoutMs }).catch((error: unknown) => error);
-      expect(error).toMatchObject({ name: 'DeadlineExceededError', code: 'deadline_exceeded', policy: 'deadline', remainingMs: timeoutMs });
+      expect(error).toMatchObject({
+        name: 'DeadlineExceededError',
+        code: 'deadline_exceeded',
+        policy: 'deadline',
+        remainingMs: timeoutMs,
+      });
       expect((error as DeadlineExceededError).stack).not.toMatch(/\n\s+at /);
       expect([calls, clock.pending, breaker.state]).toEqual([0, 0, 'closed']);
       expect(p.snapshot()).toMatchObject({ attempts: 0, rejections: { deadline_exceeded: 1 } });
@@ -87,14 +113,17 @@ describe('the deadline (timeoutMs)', () => {
     const p = pipeline('p', [slots, retry({ backoff: 0, maxRetries: 1 })], { clock: jumpy });
     let calls = 0;
     const seen = watch(
-      p.execute(() => {
-        calls++;
-        // Fits when it is asked for, and no more when it is over.
-        queueMicrotask(() => {
-          skew = 100;
-        });
-        return Promise.reject(boom);
-      }, { timeoutMs: 50 }),
+      p.execute(
+        () => {
+          calls++;
+          // Fits when it is asked for, and no more when it is over.
+          queueMicrotask(() => {
+            skew = 100;
+          });
+          return Promise.reject(boom);
+        },
+        { timeoutMs: 50 },
+      ),
     );
     await turn();
     expect(calls).toBe(1);
@@ -125,7 +154,10 @@ describe('the deadline (timeoutMs)', () => {
     const slots = bulkhead({ limit: 1 });
     const p = pipeline('p', [slots, timeout({ ms: () => void (skew = 50) })], { clock: jumpy });
     let calls = 0;
-    await expect(p.execute(() => ++calls, { timeoutMs: 50 })).rejects.toMatchObject({ code: 'deadline_exceeded', remainingMs: 0 });
+    await expect(p.execute(() => ++calls, { timeoutMs: 50 })).rejects.toMatchObject({
+      code: 'deadline_exceeded',
+      remainingMs: 0,
+    });
     expect([calls, slots.active]).toEqual([0, 0]);
     expect(p.snapshot()).toMatchObject({ attempts: 0, rejections: { deadline_exceeded: 1 } });
   });
@@ -143,7 +175,17 @@ describe('the deadline (timeoutMs)', () => {
     it('they see a TimeoutError of policy "deadline" and answer', async () => {
       const clock = virtualClock();
       const outcomes: Outcome[] = [];
-      const p = pipeline('p', [fallback((outcome) => { outcomes.push(outcome); return 'spare'; }), retry()], { clock });
+      const p = pipeline(
+        'p',
+        [
+          fallback((outcome) => {
+            outcomes.push(outcome);
+            return 'spare';
+          }),
+          retry(),
+        ],
+        { clock },
+      );
       const seen = watch(p.execute(hang, { timeoutMs: 50 }));
       await clock.advance(50);
       expect(seen.result).toBe('spare');
@@ -159,7 +201,9 @@ describe('the deadline (timeoutMs)', () => {
     it('it does not cut them, however many they are', async () => {
       const clock = virtualClock();
       const slow = gate();
-      const p = pipeline('p', [fallback(() => slow.promise), fallback({ to: () => Promise.reject('first') })], { clock });
+      const p = pipeline('p', [fallback(() => slow.promise), fallback({ to: () => Promise.reject('first') })], {
+        clock,
+      });
       const seen = watch(p.execute(hang, { timeoutMs: 50 }));
       await clock.advance(5_000);
       expect(seen.state).toBe('pending');

@@ -182,7 +182,18 @@ describe('a deadline of its own length', () => {
     b.cancel();
     clock.ring();
     expect(fired).toEqual(['a']);
-    deadlineIn(clock, 10, new Deadline(() => { throw new Error('bug'); }, null, 10, null));
+    deadlineIn(
+      clock,
+      10,
+      new Deadline(
+        () => {
+          throw new Error('bug');
+        },
+        null,
+        10,
+        null,
+      ),
+    );
     clock.time = 510;
     expect(() => clock.ring()).not.toThrow();
     expect(clock.pending()).toEqual([]);
@@ -194,7 +205,14 @@ describe('after a stall of the event loop', () => {
     const clock = handClock();
     const p = pipeline('p', [fallback(() => 'spare'), timeout(100)], { clock });
     let answer!: (value: string) => void;
-    const seen = watch(p.execute(() => new Promise<string>((resolve) => { answer = resolve; })));
+    const seen = watch(
+      p.execute(
+        () =>
+          new Promise<string>((resolve) => {
+            answer = resolve;
+          }),
+      ),
+    );
     clock.time = 10_000;
     clock.ring();
     answer('in time');

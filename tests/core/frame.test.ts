@@ -1,5 +1,16 @@
 import { ConsecutiveBreaker, handleAll, timeout as cockatielTimeout, TimeoutStrategy } from 'cockatiel';
-import { bulkhead, circuitBreaker, fallback, type Next, pipeline, policy, retry, Stage, type Stackable, timeout } from 'seaworthy';
+import {
+  bulkhead,
+  circuitBreaker,
+  fallback,
+  type Next,
+  pipeline,
+  policy,
+  retry,
+  Stage,
+  type Stackable,
+  timeout,
+} from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../src/core/call.ts';
 import { Deadline, DeadlineList } from '../../src/core/deadlines.ts';
@@ -203,12 +214,7 @@ describe('cases that broke the prototypes', () => {
       const seen = watch(p.execute(hang, caller.signal));
       await clock.advance(10);
       expect(seen.result).toBe('caller');
-      expect(log.slice(3)).toEqual([
-        'in drop timed_out',
-        'aborting drop',
-        'mid drop timed_out',
-        'out drop cancelled',
-      ]);
+      expect(log.slice(3)).toEqual(['in drop timed_out', 'aborting drop', 'mid drop timed_out', 'out drop cancelled']);
     });
   });
 
@@ -295,7 +301,9 @@ describe('cases that broke the prototypes', () => {
   it("5. cockatiel's aggressive timeout aborts and then throws: its own error wins", async () => {
     const p = pipeline('p', [cockatielTimeout(5, TimeoutStrategy.Aggressive)]);
     const error = await p
-      .execute(({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))))
+      .execute(
+        ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+      )
       .catch((error: unknown) => error);
     expect(error).toMatchObject({ isTaskCancelledError: true });
     expect((error as Error).message).toMatch(/timed out after 5/);
@@ -384,7 +392,7 @@ describe('cases that broke the prototypes', () => {
       let kept: Next | undefined;
       const p = pipeline('p', [policy({ kind: 'keeps', around: (_call, next) => ((kept = next), next()) })]);
       await expect(p.execute(() => 1)).resolves.toBe(1);
-      let called = false;
+      const called = false;
       await expect(kept!()).rejects.toThrow('next() was called after the call had ended');
       await turn();
       expect(called).toBe(false);
@@ -428,7 +436,12 @@ describe('cases that broke the prototypes', () => {
       });
       const p = pipeline('p', [retry({ backoff: 0 }), keeps]);
       let calls = 0;
-      await expect(p.execute(() => { if (++calls === 1) throw boom; return calls; })).resolves.toBe(2);
+      await expect(
+        p.execute(() => {
+          if (++calls === 1) throw boom;
+          return calls;
+        }),
+      ).resolves.toBe(2);
       await expect(stale).rejects.toThrow('next() was called after the call had ended');
       expect(calls).toBe(2);
     });
@@ -445,7 +458,11 @@ describe('cases that broke the prototypes', () => {
       ]);
       const rejections = await unhandled(async () => {
         await expect(p.execute(() => Promise.reject(boom))).resolves.toBe('mine');
-        await expect(p.execute(() => { throw boom; })).resolves.toBe('mine');
+        await expect(
+          p.execute(() => {
+            throw boom;
+          }),
+        ).resolves.toBe('mine');
       });
       expect(rejections).toEqual([]);
     });
@@ -479,7 +496,11 @@ describe('cases that broke the prototypes', () => {
   it('10. retry in retry calls four times', async () => {
     const clock = virtualClock();
     const attempts: number[] = [];
-    const p = pipeline('p', [retry({ maxRetries: 1, backoff: 0, budget: false }), retry({ maxRetries: 1, backoff: 0, budget: false })], { clock });
+    const p = pipeline(
+      'p',
+      [retry({ maxRetries: 1, backoff: 0, budget: false }), retry({ maxRetries: 1, backoff: 0, budget: false })],
+      { clock },
+    );
     await expect(
       p.execute(({ attempt }) => {
         attempts.push(attempt);
@@ -602,7 +623,12 @@ describe('a stage that throws', () => {
     ['succeed', () => 1],
     ['succeed', async () => 1],
     ['fail', () => Promise.reject('other')],
-    ['fail', () => { throw 'other'; }],
+    [
+      'fail',
+      () => {
+        throw 'other';
+      },
+    ],
   ] as const)
     it(`in ${where}, ${fn.constructor.name}: the caller hears it, the neighbours give back`, async () => {
       const slots = bulkhead({ limit: 1 });
@@ -636,6 +662,29 @@ describe('a stage that throws', () => {
   });
 });
 
+describe('a stage that throws when work it had waited for is over', () => {
+  it('keeps nobody from hearing of that', async () => {
+    const clock = virtualClock();
+    class Throwing extends Stage {
+      override fail(): void {
+        throw boom;
+      }
+    }
+    const slots = bulkhead({ limit: 1 });
+    const throwing = { kind: 'throwing', stage: () => new Throwing() };
+    const p = pipeline('p', [slots, throwing, timeout({ ms: 10, mode: 'cooperative' })], { clock });
+    const work = gate();
+    const seen = watch(p.execute(() => work.promise));
+    await clock.advance(10);
+    expect(seen.state).toBe('pending');
+    work.open('late');
+    await turn();
+    expect(seen).toEqual({ state: 'error', result: boom, times: 1 });
+    expect(slots.active).toBe(0);
+    expect(p.snapshot().active).toBe(0);
+  });
+});
+
 describe('the fences', () => {
   it('a stage that speaks twice is heard once', async () => {
     const log: string[] = [];
@@ -657,7 +706,16 @@ describe('the fences', () => {
     const p = pipeline('p', [spy('out', log), twice, spy('in', log)]);
     await expect(p.execute(() => 1)).resolves.toBe(1);
     await expect(p.execute(() => Promise.reject('no'))).rejects.toBe('no');
-    expect(log).toEqual(['out enter', 'in enter', 'in succeed', 'out succeed', 'out enter', 'in enter', 'in fail', 'out fail']);
+    expect(log).toEqual([
+      'out enter',
+      'in enter',
+      'in succeed',
+      'out succeed',
+      'out enter',
+      'in enter',
+      'in fail',
+      'out fail',
+    ]);
   });
 
   it('a raise after the call has gone on is lost', async () => {
@@ -681,7 +739,12 @@ describe('the fences', () => {
     const again = retry({ backoff: 0, budget: { capacity: 5, ratio: 0, minPerSecond: 0 } });
     const p = pipeline('p', [again]);
     let calls = 0;
-    const seen = watch(p.execute(() => { calls++; throw boom; }, caller.signal));
+    const seen = watch(
+      p.execute(() => {
+        calls++;
+        throw boom;
+      }, caller.signal),
+    );
     caller.abort('enough');
     await turn();
     expect([seen.result, calls]).toEqual(['enough', 1]);
@@ -691,7 +754,10 @@ describe('the fences', () => {
   it('drops come innermost first', async () => {
     const log: string[] = [];
     const caller = new AbortController();
-    const p = pipeline('p', ['a', 'b', 'c'].map((name) => spy(name, log)));
+    const p = pipeline(
+      'p',
+      ['a', 'b', 'c'].map((name) => spy(name, log)),
+    );
     watch(p.execute(hang, caller.signal));
     caller.abort();
     expect(log.slice(3)).toEqual(['c drop cancelled', 'b drop cancelled', 'a drop cancelled']);
@@ -807,21 +873,25 @@ describe('a breaker whose call was still waiting further inside when an outer ti
   it('ignores it while a sibling runs, and counts the sibling', async () => {
     const clock = virtualClock();
     const breaker = circuitBreaker({ consecutiveFailures: 5 });
-    const slots = bulkhead({ limit: 1, queue: 2, holdUntilSettled: false });
+    const slots = bulkhead({ limit: 1, queue: 2, name: 'slots', holdUntilSettled: false });
     const both = policy({ kind: 'both', repeats: true, around: (_call, next) => Promise.race([next(), next()]) });
     const p = pipeline('p', [timeout(10), both, breaker, slots], { clock });
     const first = gate();
-    void p.execute(() => first.promise.then(hang));
+    void pipeline('other', [slots], { clock }).execute(() => first.promise);
     const seen = watch(p.execute(hang));
+    // Both wait when one of them gets the slot.
+    first.open(0);
     await clock.advance(10);
     expect(seen.result).toMatchObject({ code: 'timeout' });
-    expect(breaker.snapshot!()).toMatchObject({ executions: { ignored: 3, failure: 1 } });
+    expect(breaker.snapshot!()).toMatchObject({ executions: { ignored: 1, failure: 1 } });
   });
 
   it('counts it as a failure when the function was running', async () => {
     const clock = virtualClock();
     const breaker = circuitBreaker({ consecutiveFailures: 1 });
-    const p = pipeline('p', [timeout(10), breaker, policy({ kind: 'passes', around: (_call, next) => next() })], { clock });
+    const p = pipeline('p', [timeout(10), breaker, policy({ kind: 'passes', around: (_call, next) => next() })], {
+      clock,
+    });
     const seen = watch(p.execute(hang));
     await clock.advance(10);
     expect(seen.result).toMatchObject({ code: 'timeout' });

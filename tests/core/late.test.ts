@@ -101,7 +101,9 @@ describe('work that was abandoned', () => {
 
   it('of a fallback that took too long', async () => {
     const work = gate();
-    const { clock, p, discarded, onDiscard, late } = setup([fallback({ to: () => work.promise, timeoutMs: 10 })] as never);
+    const { clock, p, discarded, onDiscard, late } = setup([
+      fallback({ to: () => work.promise, timeoutMs: 10 }),
+    ] as never);
     const seen = watch(p.execute(() => Promise.reject(boom), { onDiscard }));
     await clock.advance(10);
     expect(seen.result).toMatchObject({ code: 'timeout', policy: 'p/fallback' });
@@ -131,7 +133,9 @@ describe('work that was abandoned', () => {
     await turn();
     expect(seen).toEqual({ state: 'value', result: 'second', times: 1 });
     expect(slots.active).toBe(0);
-    expect(events.filter(({ type }) => type === 'late')).toMatchObject([{ policy: 'inner/timeout', executionId: 'inner-1' }]);
+    expect(events.filter(({ type }) => type === 'late')).toMatchObject([
+      { policy: 'inner/timeout', executionId: 'inner-1' },
+    ]);
   });
 
   it('in a fork that lost: each value once, the winner never', async () => {
@@ -170,7 +174,13 @@ describe('work that was abandoned', () => {
   it('and throws in onDiscard: reported, and nothing else', async () => {
     const { clock, p } = setup();
     const work = gate();
-    const seen = watch(p.execute(() => work.promise, { onDiscard: () => { throw boom; } }));
+    const seen = watch(
+      p.execute(() => work.promise, {
+        onDiscard: () => {
+          throw boom;
+        },
+      }),
+    );
     await clock.advance(10);
     const rejections = await unhandled(() => work.open('late'));
     expect(rejections).toEqual([]);

@@ -17,7 +17,13 @@ import { gate, microtasks, spy, turn, unhandled, watch } from './spy.ts';
 
 const hang = () => new Promise<never>(() => {});
 const boom = new Error('boom');
-const five = () => [fallback({ to: () => 'spare', when: () => false }), retry(), circuitBreaker(), bulkhead({ limit: 5 }), timeout(1_000)];
+const five = () => [
+  fallback({ to: () => 'spare', when: () => false }),
+  retry(),
+  circuitBreaker(),
+  bulkhead({ limit: 5 }),
+  timeout(1_000),
+];
 
 describe('what a function may be', () => {
   for (const [name, policies] of [
@@ -41,30 +47,75 @@ describe('what a function may be', () => {
       it('rejecting or throwing, with any reason, the same object', async () => {
         for (const reason of [boom, undefined, null, 0, 'text', Object.freeze({})]) {
           const once = { idempotent: false };
-          expect(await pipeline('p', policies()).execute(() => Promise.reject(reason), once).then(String, (error) => [error])).toEqual([reason]);
-          expect(await pipeline('p', policies()).execute(() => { throw reason; }, once).then(String, (error) => [error])).toEqual([reason]);
-          expect(await pipeline('p', policies()).tryExecute(() => Promise.reject(reason), once)).toEqual({ status: 'failure', error: reason });
+          expect(
+            await pipeline('p', policies())
+              .execute(() => Promise.reject(reason), once)
+              .then(String, (error) => [error]),
+          ).toEqual([reason]);
+          expect(
+            await pipeline('p', policies())
+              .execute(() => {
+                throw reason;
+              }, once)
+              .then(String, (error) => [error]),
+          ).toEqual([reason]);
+          expect(await pipeline('p', policies()).tryExecute(() => Promise.reject(reason), once)).toEqual({
+            status: 'failure',
+            error: reason,
+          });
         }
       });
 
       it('a thenable of somebody else', async () => {
-        const thenable = (then: (yes: (value: unknown) => void, no: (error: unknown) => void) => void) => () => ({ then });
+        const thenable = (then: (yes: (value: unknown) => void, no: (error: unknown) => void) => void) => () => ({
+          then,
+        });
         await expect(run(thenable((yes) => yes(1)))).resolves.toBe(1);
         await expect(run(thenable((yes) => setImmediate(yes, 2)))).resolves.toBe(2);
         // Settles twice: the first counts.
         await expect(run(thenable((yes, no) => (yes(3), no(boom), yes(4))))).resolves.toBe(3);
-        await expect(run(thenable((yes) => (yes(5), (() => { throw boom; })())))).resolves.toBe(5);
+        await expect(
+          run(
+            thenable(
+              (yes) => (
+                yes(5),
+                (() => {
+                  throw boom;
+                })()
+              ),
+            ),
+          ),
+        ).resolves.toBe(5);
         // Settles with another one.
         await expect(run(thenable((yes) => yes({ then: (yes: (value: unknown) => void) => yes(6) })))).resolves.toBe(6);
         const bare = pipeline('p', []);
         await expect(bare.execute(thenable((_yes, no) => no('no')))).rejects.toBe('no');
-        await expect(bare.execute(thenable(() => { throw boom; }))).rejects.toBe(boom);
-        await expect(bare.execute(() => Object.defineProperty({}, 'then', { get: () => { throw boom; } }))).rejects.toBe(boom);
+        await expect(
+          bare.execute(
+            thenable(() => {
+              throw boom;
+            }),
+          ),
+        ).rejects.toBe(boom);
+        await expect(
+          bare.execute(() =>
+            Object.defineProperty({}, 'then', {
+              get: () => {
+                throw boom;
+              },
+            }),
+          ),
+        ).rejects.toBe(boom);
         const callable = Object.assign(() => 0, { then: (yes: (value: unknown) => void) => yes(7) });
         await expect(bare.execute(() => callable)).resolves.toBe(7);
         // Never settles: the caller can still give up.
         const caller = new AbortController();
-        const seen = watch(bare.execute(thenable(() => {}), caller.signal));
+        const seen = watch(
+          bare.execute(
+            thenable(() => {}),
+            caller.signal,
+          ),
+        );
         await turn();
         expect(seen.state).toBe('pending');
         caller.abort('enough');
@@ -92,9 +143,14 @@ describe('what a function may be', () => {
   it('never throws synchronously, whatever it is given', async () => {
     const p = pipeline('p', []);
     for (const bad of [undefined, null, 1, {}]) {
-      await expect(p.execute(bad as never)).rejects.toThrow('Cannot execute "p": the first argument must be a function');
+      await expect(p.execute(bad as never)).rejects.toThrow(
+        'Cannot execute "p": the first argument must be a function',
+      );
       await expect(p.tryExecute(bad as never)).resolves.toMatchObject({ status: 'failure' });
-      if (bad !== undefined) await expect(p.execute(() => 1, (bad === null || bad === 1 ? { timeoutMs: 'soon' } : { tiemoutMs: 1 }) as never)).rejects.toThrow('Cannot create a call');
+      if (bad !== undefined)
+        await expect(
+          p.execute(() => 1, (bad === null || bad === 1 ? { timeoutMs: 'soon' } : { tiemoutMs: 1 }) as never),
+        ).rejects.toThrow('Cannot create a call');
     }
   });
 
@@ -163,11 +219,22 @@ describe('wrap', () => {
     const p = pipeline('p', []);
     const key = p.wrapWithCall((call, _id: number) => call.key, { key: 'fixed' });
     await expect(key(1)).resolves.toBe('fixed');
-    const keyed = p.wrapWithCall((call, _id: number) => call.key, (id) => ({ key: `k${id}` }));
+    const keyed = p.wrapWithCall(
+      (call, _id: number) => call.key,
+      (id) => ({ key: `k${id}` }),
+    );
     await expect(keyed(5)).resolves.toBe('k5');
-    const aborted = p.wrap((_signal: AbortSignal) => 1, (signal) => ({ signal }));
+    const aborted = p.wrap(
+      (_signal: AbortSignal) => 1,
+      (signal) => ({ signal }),
+    );
     await expect(aborted(AbortSignal.abort('enough'))).rejects.toBe('enough');
-    const broken = p.wrap((_id: number) => 1, () => { throw boom; });
+    const broken = p.wrap(
+      (_id: number) => 1,
+      () => {
+        throw boom;
+      },
+    );
     await expect(broken(1)).rejects.toBe(boom);
   });
 });
@@ -183,7 +250,9 @@ describe('subscribe', () => {
     await clock.advance(20);
     expect([first.result, second.result]).toEqual(['ok', 'ok']);
     const [one, two] = ['k', undefined].map((wanted) =>
-      events.filter(({ key }) => key === wanted).map(({ type, attempt, key, pipeline }) => [type, attempt, key, pipeline].join()),
+      events
+        .filter(({ key }) => key === wanted)
+        .map(({ type, attempt, key, pipeline }) => [type, attempt, key, pipeline].join()),
     );
     expect(one).toEqual([
       'timeout,1,k,p',
@@ -194,22 +263,33 @@ describe('subscribe', () => {
       'execution_end,2,k,p',
     ]);
     expect(two).toEqual(['attempt_end,1,,p', 'retry_result,1,,p', 'execution_end,1,,p']);
-    const ids = (wanted?: string) => new Set(events.filter(({ key }) => key === wanted).map(({ executionId }) => executionId));
+    const ids = (wanted?: string) =>
+      new Set(events.filter(({ key }) => key === wanted).map(({ executionId }) => executionId));
     expect([ids('k').size, ids().size, new Set([...ids('k'), ...ids()]).size]).toEqual([1, 1, 2]);
-    expect(events.find(({ type, key }) => type === 'execution_end' && key === 'k')).toMatchObject({ outcome: 'success', durationMs: 15 });
+    expect(events.find(({ type, key }) => type === 'execution_end' && key === 'k')).toMatchObject({
+      outcome: 'success',
+      durationMs: 15,
+    });
   });
 
   it('a listener that throws changes nothing, and the others hear', async () => {
     const clock = virtualClock();
     const slots = bulkhead({ limit: 1 });
-    const p = pipeline('p', [fallback(() => 'spare'), retry({ backoff: 0, maxRetries: 1 }), slots, timeout(10)], { clock });
+    const p = pipeline('p', [fallback(() => 'spare'), retry({ backoff: 0, maxRetries: 1 }), slots, timeout(10)], {
+      clock,
+    });
     const heard: string[] = [];
     p.subscribe(() => {
       throw boom;
     });
     p.subscribe(({ type }) => heard.push(type));
     let calls = 0;
-    await expect(p.execute(() => { calls++; throw boom; })).resolves.toBe('spare');
+    await expect(
+      p.execute(() => {
+        calls++;
+        throw boom;
+      }),
+    ).resolves.toBe('spare');
     expect(calls).toBe(2);
     expect(heard).toEqual(['attempt_end', 'retry', 'attempt_end', 'retry_result', 'fallback', 'execution_end']);
     expect(slots.active).toBe(0);
@@ -263,10 +343,18 @@ describe('subscribe', () => {
 describe('snapshot', () => {
   it('holds the totals of everything that happened', async () => {
     const clock = virtualClock();
-    const p = pipeline('p', [fallback({ to: () => 'spare', when: (error) => error === 'spare' }), retry({ maxRetries: 1, backoff: 0 }), timeout(10)], {
-      clock,
-      classify: ({ error }) => (error === 'ignore' ? 'ignored' : error === undefined ? 'success' : 'failure'),
-    });
+    const p = pipeline(
+      'p',
+      [
+        fallback({ to: () => 'spare', when: (error) => error === 'spare' }),
+        retry({ maxRetries: 1, backoff: 0 }),
+        timeout(10),
+      ],
+      {
+        clock,
+        classify: ({ error }) => (error === 'ignore' ? 'ignored' : error === undefined ? 'success' : 'failure'),
+      },
+    );
     const caller = new AbortController();
     watch(p.execute(hang, caller.signal));
     caller.abort();
@@ -327,7 +415,11 @@ describe('nested pipelines', () => {
     const contexts: object[] = [];
     const events: string[] = [];
     for (const p of [inner, outer])
-      p.subscribe((event) => event.type === 'execution_end' && events.push(`${event.pipeline} ${event.executionId} ${event.attempt} ${event.outcome}`));
+      p.subscribe(
+        (event) =>
+          event.type === 'execution_end' &&
+          events.push(`${event.pipeline} ${event.executionId} ${event.attempt} ${event.outcome}`),
+      );
     const caller = new AbortController();
     await expect(
       outer.execute(
@@ -374,8 +466,13 @@ describe('nested pipelines', () => {
     const a = pipeline('a', [inner]);
     const b = pipeline('b', [inner, pipeline('c', [inner])]);
     let calls = 0;
-    for (const p of [inner, a]) await p.execute(() => { if (++calls % 2 === 1) throw boom; });
-    await b.execute(() => { if (++calls % 2 === 1) throw boom; });
+    for (const p of [inner, a])
+      await p.execute(() => {
+        if (++calls % 2 === 1) throw boom;
+      });
+    await b.execute(() => {
+      if (++calls % 2 === 1) throw boom;
+    });
     expect(inner.snapshot()).toMatchObject({ calls: 4, active: 0 });
   });
 
@@ -405,7 +502,9 @@ describe('bypass', () => {
     second[Symbol.dispose]();
     expect(p.snapshot().policies[0]).toMatchObject({ bypassed: false });
     await expect(p.execute(() => 1)).rejects.toMatchObject({ code: 'circuit_open' });
-    expect(events.filter((event) => event.type === 'bypass').map((event) => 'active' in event && event.active)).toEqual([true, true, false, false]);
+    expect(events.filter((event) => event.type === 'bypass').map((event) => 'active' in event && event.active)).toEqual(
+      [true, true, false, false],
+    );
   });
 
   it('calls in flight come out through it, and those that went past do not', async () => {
@@ -473,7 +572,12 @@ describe('bypass', () => {
     const p = pipeline('same', [retry({ name: 'same', backoff: 0 })]);
     p.bypass('same');
     let calls = 0;
-    await expect(p.execute(() => { calls++; throw boom; })).rejects.toBe(boom);
+    await expect(
+      p.execute(() => {
+        calls++;
+        throw boom;
+      }),
+    ).rejects.toBe(boom);
     expect(calls).toBe(1);
     expect(p.snapshot()).toMatchObject({ calls: 1, active: 0, outcomes: { failure: 1 } });
   });
@@ -493,8 +597,15 @@ describe('dispose', () => {
     const seen = watch(p.execute(() => (++calls === 1 ? work.promise : 'again')));
     p.dispose();
     p[Symbol.dispose]();
-    await expect(p.execute(() => ++calls)).rejects.toMatchObject({ name: 'DrainingError', code: 'draining', pipeline: 'p' });
-    await expect(p.tryExecute(() => ++calls)).resolves.toMatchObject({ status: 'failure', error: { code: 'draining' } });
+    await expect(p.execute(() => ++calls)).rejects.toMatchObject({
+      name: 'DrainingError',
+      code: 'draining',
+      pipeline: 'p',
+    });
+    await expect(p.tryExecute(() => ++calls)).resolves.toMatchObject({
+      status: 'failure',
+      error: { code: 'draining' },
+    });
     work.break(boom);
     await turn();
     expect(seen.result).toBe('again');
@@ -505,7 +616,8 @@ describe('dispose', () => {
 
 describe('what a pipeline is made of', () => {
   it('refuses what is no name, no list, no policy or no option', () => {
-    for (const name of ['', 'a b', 'x'.repeat(65), undefined, 1]) expect(() => pipeline(name as string, [])).toThrow(/name must be 1-64 characters/);
+    for (const name of ['', 'a b', 'x'.repeat(65), undefined, 1])
+      expect(() => pipeline(name as string, [])).toThrow(/name must be 1-64 characters/);
     expect(() => pipeline('p', retry() as never)).toThrow(/policies must be an array/);
     expect(() => pipeline('p', [retry] as never)).toThrow('policies[0] must be a policy');
     expect(() => pipeline('p', [retry(), undefined] as never)).toThrow('policies[1] must be a policy');

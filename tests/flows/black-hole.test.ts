@@ -75,11 +75,17 @@ describe('a black hole: the other side takes calls and never answers', () => {
     expect(breaker.state).toBe('closed');
   });
 
-  it('timeout -> breaker -> retry: one that had been called counts, although a backoff was running when time was up', async () => {
+  it('timeout -> breaker -> retry -> bulkhead: one that had been called counts, although its next attempt only waited', async () => {
+    const slots = bulkhead({ limit: 1, queue: 10, maxWaitMs: 1_000, name: 'slots' });
     const breaker = circuitBreaker({ consecutiveFailures: 1 });
-    const { pipe, clock } = stand([timeout(100), breaker, retry({ backoff: 1_000 })]);
-    watch(pipe.execute(() => Promise.reject(new Error('down'))));
-    await clock.advance(100);
+    const at = stand([timeout(100), breaker, retry({ backoff: 10 }), slots]);
+    const call = watch(at.pipe.execute(() => Promise.reject(new Error('down'))));
+    await at.clock.advance(5);
+    occupy(slots, at);
+    await at.clock.advance(94);
+    expect([slots.queued, breaker.state]).toEqual([1, 'closed']);
+    await at.clock.advance(1);
+    expect(call.error).toMatchObject({ code: 'timeout' });
     expect(breaker.state).toBe('open');
   });
 

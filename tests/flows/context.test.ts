@@ -1,5 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { bulkhead, type CallContext, circuitBreaker, type ExecuteOptions, fallback, pipeline, retry, timeout, type Stackable } from 'seaworthy';
+import {
+  bulkhead,
+  type CallContext,
+  circuitBreaker,
+  type ExecuteOptions,
+  fallback,
+  pipeline,
+  retry,
+  timeout,
+  type Stackable,
+} from 'seaworthy';
 import { virtualClock } from 'seaworthy/testing';
 import { describe, expect, it } from 'vitest';
 import { deaf, deferred, turn, watch } from '../policies/stand.ts';
@@ -151,8 +161,13 @@ describe('user code runs in the async context of its own caller', () => {
   });
 
   it('retry -> timeout: onDiscard of a result that was not good enough, after a timeout', async () => {
-    const at = two(() => [retry({ maxRetries: 2, backoff: 0, when: { result: (value) => value === 'bad' } }), timeout(100)]);
-    at.call(({ attempt }) => (attempt === 1 ? deaf() : attempt === 2 ? 'bad' : 'good'), { onDiscard: () => at.note('discard') });
+    const at = two(() => [
+      retry({ maxRetries: 2, backoff: 0, when: { result: (value) => value === 'bad' } }),
+      timeout(100),
+    ]);
+    at.call(({ attempt }) => (attempt === 1 ? deaf() : attempt === 2 ? 'bad' : 'good'), {
+      onDiscard: () => at.note('discard'),
+    });
     await at.clock.advance(100);
     expect(at.noted('discard')).toEqual(both('discard'));
   });
@@ -174,7 +189,9 @@ describe('user code runs in the async context of its own caller', () => {
   it('with the real clock, whose timers carry the context of whoever was first', async () => {
     const log: string[] = [];
     const note = (what: string) => void log.push(`${what}: ${who.getStore()}`);
-    const pipe = pipeline('real', [fallback(() => note('to')), retry({ maxRetries: 1, backoff: 1 }), timeout(3)], { telemetry: false });
+    const pipe = pipeline('real', [fallback(() => note('to')), retry({ maxRetries: 1, backoff: 1 }), timeout(3)], {
+      telemetry: false,
+    });
     const calls = names.map((name) =>
       who.run(name, () =>
         pipe.execute(({ signal, attempt }) => {
@@ -192,8 +209,11 @@ describe('user code runs in the async context of its own caller', () => {
 });
 
 describe("and so it does when the caller's abort came from another context", () => {
-  it('an abort listener on the signal', async () => {
-    const at = two(() => [retry(), circuitBreaker(), timeout(1_000)]);
+  it.each([
+    ['retry -> breaker', () => [retry(), circuitBreaker()]],
+    ['retry -> breaker -> timeout', () => [retry(), circuitBreaker(), timeout(1_000)]],
+  ])('%s: an abort listener on the signal', async (_, policies) => {
+    const at = two(policies);
     const caller = new AbortController();
     at.call(
       ({ signal }) => {

@@ -23,5 +23,4 @@ for (let round = 0; round < 5; round++) {
   few.push(await cost(many / 10));
   all.push(await cost(many));
 }
-if (process.argv[3] === 'verbose') console.error(few, all);
 console.log(median(all) / median(few));

@@ -62,7 +62,9 @@ const ask = (n: number) =>
 const oneTimerEach = <T>(work: () => Promise<T>) =>
   new Promise<T>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('timed out')), limitMs);
-    work().then(resolve, reject).finally(() => clearTimeout(timer));
+    work()
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
   });
 
 /**
@@ -110,7 +112,8 @@ describe('an event-loop stall of 300 ms, with a time limit of 200 and all answer
     ['deadline', () => pipeline('stall', []), { timeoutMs: limitMs }],
     [
       'retry -> breaker -> bulkhead -> timeout',
-      () => pipeline('stall', [retry({ maxRetries: 0 }), circuitBreaker(), bulkhead({ limit: crowd }), timeout(limitMs)]),
+      () =>
+        pipeline('stall', [retry({ maxRetries: 0 }), circuitBreaker(), bulkhead({ limit: crowd }), timeout(limitMs)]),
       {},
     ],
     ['timeout -> timeout', () => pipeline('stall', [timeout(limitMs + 10), timeout(limitMs)]), {}],

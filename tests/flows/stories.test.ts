@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { getEventListeners } from 'node:events';
 import { bulkhead, circuitBreaker, fallback, pipeline, policy, retry, retryBudget, timeout } from 'seaworthy';
 import { describe, expect, it, vi } from 'vitest';
 import { script } from '../../src/testing/script.ts';
@@ -63,6 +64,10 @@ describe('fallback -> deadline', () => {
     const call = watch(pipe.execute(script('fail'), { timeoutMs: 250 }));
     await clock.advance(250);
     expect(call.error).toMatchObject({ code: 'timeout', policy: 'deadline' });
+    const behind = stand([bulkhead({ limit: 1 }), fallback(deaf)]);
+    const cut = watch(behind.pipe.execute(script('fail'), { timeoutMs: 250 }));
+    await behind.clock.advance(250);
+    expect(cut.error).toMatchObject({ code: 'timeout', policy: 'deadline' });
   });
 });
 
@@ -186,7 +191,9 @@ describe('retry + retry, one budget', () => {
   it('an outage of one dependency leaves the other no retries to multiply the load with', async () => {
     const budget = retryBudget({ capacity: 4, minPerSecond: 0, ratio: 0.5 });
     const clock = virtualClock();
-    const [a, b] = ['a', 'b'].map((name) => pipeline(name, [retry({ backoff: 0, budget })], { telemetry: false, clock }));
+    const [a, b] = ['a', 'b'].map((name) =>
+      pipeline(name, [retry({ backoff: 0, budget })], { telemetry: false, clock }),
+    );
     for (let n = 0; n < 3; n++) watch(a!.execute(script('fail')));
     await clock.advance(0);
     const server = script('fail');
@@ -290,6 +297,31 @@ describe('each call has its own AsyncLocalStorage context', () => {
       );
     await clock.advance(10);
     expect(seen).toEqual(['a', 'b']);
+    const shared = new AbortController();
+    for (const name of ['c', 'd'])
+      who.run(name, () =>
+        watch(
+          pipe.execute(({ signal }) => {
+            signal.addEventListener('abort', () => seen.push(who.getStore()));
+            return deaf();
+          }, shared.signal),
+        ),
+      );
+    who.run('somebody else', () => shared.abort());
+    expect(seen.toSorted()).toEqual(['a', 'b', 'c', 'd']);
+  });
+});
+
+describe('a thousand calls behind one signal', () => {
+  it('cost one listener while they run, and none afterwards', async () => {
+    const { pipe } = stand([timeout(100), retry(), bulkhead({ limit: 10, queue: 2_000 })]);
+    const caller = new AbortController();
+    const calls = Array.from({ length: 1_000 }, () => watch(pipe.execute(deaf, caller.signal)));
+    expect(getEventListeners(caller.signal, 'abort')).toHaveLength(1);
+    caller.abort('all of you');
+    await turn();
+    expect(calls.filter(({ error }) => error === 'all of you')).toHaveLength(1_000);
+    expect(getEventListeners(caller.signal, 'abort')).toHaveLength(0);
   });
 });
 

@@ -143,7 +143,10 @@ describe('cancellation and time', () => {
       await pass(50);
       caller.abort(gone);
       await pass(3_600_000);
-      expect(calls.every(({ state }) => state === 'pending'), mended).toBe(true);
+      expect(
+        calls.every(({ state }) => state === 'pending'),
+        mended,
+      ).toBe(true);
       expect(policy.state, mended).toBe(CircuitState.HalfOpen);
     });
 
@@ -197,7 +200,11 @@ describe('the state machine', () => {
     judge!.resolve('ok');
     await turn();
     expect(breaker.state).toBe('closed');
-    expect(told('circuit_state').map((event) => 'state' in event && event.state)).toEqual(['open', 'half_open', 'closed']);
+    expect(told('circuit_state').map((event) => 'state' in event && event.state)).toEqual([
+      'open',
+      'half_open',
+      'closed',
+    ]);
   });
 
   it('C-12b: failures from before the outage do not open a circuit that has recovered', async () => {
@@ -235,7 +242,10 @@ describe('the state machine', () => {
     caller.abort(gone);
     await turn();
     expect(queued.state, mended).toBe('pending');
-    await expect(policy.execute(() => 'next'), mended).rejects.toThrow(cockatiel.BulkheadRejectedError);
+    await expect(
+      policy.execute(() => 'next'),
+      mended,
+    ).rejects.toThrow(cockatiel.BulkheadRejectedError);
 
     const again = new AbortController();
     const slots = bulkhead({ limit: 1, queue: 1 });
@@ -260,8 +270,7 @@ describe('the state machine', () => {
       const started: string[] = [];
       const work = deferred<string>();
       const hold = deferred<string>();
-      const run = (name: string, answer: () => unknown) =>
-        watch(execute(() => (started.push(name), answer())));
+      const run = (name: string, answer: () => unknown) => watch(execute(() => (started.push(name), answer())));
       const calls: Record<string, ReturnType<typeof watch>> = {};
       calls.A = run('A', () => work.promise);
       calls.B = run('B', () => hold.promise);

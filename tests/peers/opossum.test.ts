@@ -190,7 +190,10 @@ describe('robustness', () => {
       await peer.fire(() => 'ok');
       expect(peer.closed).toBe(true);
       // The second had ten milliseconds left, the third had just begun.
-      expect(seen.map((signal) => signal!.aborted), mended).toEqual([true, true, true]);
+      expect(
+        seen.map((signal) => signal!.aborted),
+        mended,
+      ).toEqual([true, true, true]);
     });
 
     const { pipe, clock } = stand([retry({ maxRetries: 1, backoff: 0 }), timeout(20)]);

@@ -30,12 +30,35 @@ describe('bulkhead', () => {
     await turn();
     expect(running).toHaveLength(2);
     expect([slots.active, slots.queued]).toEqual([2, 3]);
-    expect(calls.map(({ state }) => state)).toEqual(['pending', 'pending', 'pending', 'pending', 'pending', 'error', 'error']);
+    expect(calls.map(({ state }) => state)).toEqual([
+      'pending',
+      'pending',
+      'pending',
+      'pending',
+      'pending',
+      'error',
+      'error',
+    ]);
     expect(calls[6]!.error).toBeInstanceOf(BulkheadFullError);
-    expect(calls[6]!.error).toMatchObject({ name: 'BulkheadFullError', code: 'bulkhead_full', limit: 2, queue: 3, policy: 'shop/bulkhead' });
+    expect(calls[6]!.error).toMatchObject({
+      name: 'BulkheadFullError',
+      code: 'bulkhead_full',
+      limit: 2,
+      queue: 3,
+      policy: 'shop/bulkhead',
+    });
     expect(isBulkheadRejectedError(calls[6]!.error)).toBe(true);
-    expect(told('rejected')).toEqual([expect.objectContaining({ reason: 'bulkhead_full' }), expect.objectContaining({ reason: 'bulkhead_full' })]);
-    expect(stateOf(pipe)).toMatchObject({ active: 2, limit: 2, queued: 3, queueLimit: 3, rejections: { bulkhead_full: 2, queue_timeout: 0 } });
+    expect(told('rejected')).toEqual([
+      expect.objectContaining({ reason: 'bulkhead_full' }),
+      expect.objectContaining({ reason: 'bulkhead_full' }),
+    ]);
+    expect(stateOf(pipe)).toMatchObject({
+      active: 2,
+      limit: 2,
+      queued: 3,
+      queueLimit: 3,
+      rejections: { bulkhead_full: 2, queue_timeout: 0 },
+    });
   });
 
   it('has no queue by default', async () => {
@@ -84,13 +107,16 @@ describe('bulkhead', () => {
     const { enter, running, order, slots } = full({ limit: 1, queue: 1 });
     enter('a');
     const b = enter('b');
+    let seen: unknown;
     running[0]!.promise.then(() => {
       // The same burst of microtasks in which a ends.
+      seen = [slots.active, slots.queued];
       enter('c');
       enter('d');
     });
     running[0]!.resolve('done');
     await turn();
+    expect(seen).toEqual([1, 0]);
     expect(order).toEqual(['a', 'b']);
     expect(b.state).toBe('pending');
     expect(slots.active).toBe(1);
@@ -193,9 +219,8 @@ describe('bulkhead', () => {
           throw new Error('down');
         },
       ],
-      // biome-ignore lint/suspicious/noThenProperty: a thenable that answers twice is what is tested
       ['a thenable that answers twice', () => ({ then: (yes: (v: unknown) => void) => (yes(1), yes(2)) })],
-    ])('after %s', async (_, fn) => {
+    ] as [string, () => unknown][])('after %s', async (_, fn) => {
       const { pipe, slots } = full({ limit: 1 });
       for (let n = 0; n < 3; n++) await pipe.tryExecute(fn);
       await turn();
@@ -406,8 +431,14 @@ describe('bulkhead', () => {
       [{ limit: 1, queueSize: 1 }, 'unknown option "queueSize"'],
       [{ limit: 1, maxWaitMS: 1 }, 'unknown option "maxWaitMS", did you mean "maxWaitMs"?'],
       [{ limit: 1, holdUntilSettled: 5 }, '"holdUntilSettled" must be true or false, or { maxMs }, received 5'],
-      [{ limit: 1, holdUntilSettled: {} }, '"holdUntilSettled" must be true or false, or { maxMs }, received an object'],
-      [{ limit: 1, holdUntilSettled: { maxMs: -1 } }, '"holdUntilSettled" must be true or false, or { maxMs }, received an object'],
+      [
+        { limit: 1, holdUntilSettled: {} },
+        '"holdUntilSettled" must be true or false, or { maxMs }, received an object',
+      ],
+      [
+        { limit: 1, holdUntilSettled: { maxMs: -1 } },
+        '"holdUntilSettled" must be true or false, or { maxMs }, received an object',
+      ],
     ])('%j is a TypeError', (options, message) => {
       const error = thrownBy(() => bulkhead(options as never));
       expect(error).toBeInstanceOf(TypeError);

@@ -1,4 +1,11 @@
-import { ConsecutiveBreaker, ExponentialBackoff, isBrokenCircuitError, isIsolatedCircuitError, IterableBackoff, noJitterGenerator } from 'cockatiel';
+import {
+  ConsecutiveBreaker,
+  ExponentialBackoff,
+  isBrokenCircuitError,
+  isIsolatedCircuitError,
+  IterableBackoff,
+  noJitterGenerator,
+} from 'cockatiel';
 import { bulkhead, circuitBreaker, type CircuitBreakerOptions, CircuitOpenError, pipeline, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { script } from '../../src/testing/script.ts';
@@ -42,8 +49,10 @@ describe('circuit breaker', () => {
       const { run } = circuit({ failureRatio: 0.2 });
       expect(await run(ok, 9)).toBe('closed');
       expect(await run(bad)).toBe('closed');
-      expect(await run(bad)).toBe('closed');
-      expect(await run(bad)).toBe('open');
+      const exact = circuit({ failureRatio: 0.2 });
+      expect(await exact.run(ok, 8)).toBe('closed');
+      expect(await exact.run(bad)).toBe('closed');
+      expect(await exact.run(bad)).toBe('open');
     });
 
     it('counts a window of windowMs, and all of it expires, also after an idle hour', async () => {
@@ -91,7 +100,12 @@ describe('circuit breaker', () => {
     it('opens by slowness: slowRatio of the calls took longer than slowMs, all of them by default', async () => {
       const slow = (clock: { after(ms: number, fn: () => void): unknown }) => () =>
         new Promise<void>((resolve) => clock.after(101, resolve));
-      for (const [slowRatio, quick, expected] of [[undefined, 1, 'closed'], [undefined, 0, 'open'], [0.5, 5, 'open'], [0.6, 5, 'closed']] as const) {
+      for (const [slowRatio, quick, expected] of [
+        [undefined, 1, 'closed'],
+        [undefined, 0, 'open'],
+        [0.5, 5, 'open'],
+        [0.6, 5, 'closed'],
+      ] as const) {
         const { pipe, clock, breaker } = circuit({ slowMs: 100, slowRatio });
         for (let n = 0; n < quick; n++) await pipe.execute(ok);
         for (let n = quick; n < 10; n++) watch(pipe.execute(slow(clock)));
@@ -101,7 +115,7 @@ describe('circuit breaker', () => {
     });
 
     it('measures slowMs from the start of the function, so that our own queue never opens it', async () => {
-      const breaker = circuitBreaker({ slowMs: 100, minimumCalls: 2 });
+      const breaker = circuitBreaker({ slowMs: 100, slowRatio: 0.5, minimumCalls: 2 });
       const { pipe, clock } = stand([breaker, bulkhead({ limit: 1, queue: 10 })]);
       const server = script.with(clock, { delayMs: 80, then: 'ok' });
       for (let n = 0; n < 10; n++) watch(pipe.execute(server));
@@ -126,7 +140,12 @@ describe('circuit breaker', () => {
       const { error } = await pipe.tryExecute(server);
       expect(server.calls).toHaveLength(0);
       expect(error).toBeInstanceOf(CircuitOpenError);
-      expect(error).toMatchObject({ name: 'CircuitOpenError', code: 'circuit_open', retryAfterMs: 3_000, policy: 'shop/circuit_breaker' });
+      expect(error).toMatchObject({
+        name: 'CircuitOpenError',
+        code: 'circuit_open',
+        retryAfterMs: 3_000,
+        policy: 'shop/circuit_breaker',
+      });
       expect((error as Error).cause).toBe(down);
       expect(isBrokenCircuitError(error)).toBe(true);
       expect(isIsolatedCircuitError(error)).toBe(false);
@@ -146,7 +165,11 @@ describe('circuit breaker', () => {
 
     it('breaks may grow by a cockatiel backoff, and start small again after a recovery', async () => {
       const generator = noJitterGenerator;
-      const { run, clock, breaker } = circuit({ consecutiveFailures: 1, halfOpenCalls: 1, breakMs: new ExponentialBackoff({ generator, initialDelay: 100 }) });
+      const { run, clock, breaker } = circuit({
+        consecutiveFailures: 1,
+        halfOpenCalls: 1,
+        breakMs: new ExponentialBackoff({ generator, initialDelay: 100 }),
+      });
       for (const breakMs of [100, 200, 400]) {
         expect(await run(bad)).toBe('open');
         await clock.advance(breakMs - 1);
@@ -206,7 +229,7 @@ describe('circuit breaker', () => {
       const consecutive = circuit({ consecutiveFailures: 1, breakMs: 1_000 });
       await consecutive.run(bad);
       await consecutive.clock.advance(1_000);
-      await consecutive.run(ok, 2);
+      expect(await consecutive.run(ok)).toBe('half_open');
       expect(await consecutive.run(bad)).toBe('open');
       const single = await halfOpen({ halfOpenCalls: 1 });
       expect(await single.run(bad)).toBe('open');
@@ -357,7 +380,10 @@ describe('circuit breaker', () => {
       const { run } = circuit({ consecutiveFailures: 1, when: (error) => error !== down });
       expect(await run(bad)).toBe('closed');
       expect(await run(() => Promise.reject(new Error('other')))).toBe('open');
-      const byResult = circuit({ consecutiveFailures: 1, when: { result: (r: { status: number }) => r.status === 503 } });
+      const byResult = circuit({
+        consecutiveFailures: 1,
+        when: { result: (r: { status: number }) => r.status === 503 },
+      });
       expect(await byResult.run(() => ({ status: 200 }))).toBe('closed');
       expect(await byResult.run(() => ({ status: 503 }))).toBe('open');
     });
@@ -468,7 +494,11 @@ describe('circuit breaker', () => {
       expect(error).toMatchObject({ code: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY });
       expect(isIsolatedCircuitError(error)).toBe(true);
       expect(told('rejected').at(-1)).toMatchObject({ reason: 'circuit_isolated' });
-      expect(stateOf(pipe)).toMatchObject({ state: 'isolated', transitions: { isolated: 1 }, rejections: { circuit_isolated: 2 } });
+      expect(stateOf(pipe)).toMatchObject({
+        state: 'isolated',
+        transitions: { isolated: 1 },
+        rejections: { circuit_isolated: 2 },
+      });
       one.dispose();
       one.dispose();
       expect(breaker.state).toBe('isolated');
@@ -536,10 +566,19 @@ describe('circuit breaker', () => {
 
     it('a key that has recovered does not open again when it is forgotten and comes back', async () => {
       const initialState = {
-        version: 1 as const, state: 'closed' as const, openForMs: 0, remainingMs: 0, openings: 0,
+        version: 1 as const,
+        state: 'closed' as const,
+        openForMs: 0,
+        remainingMs: 0,
+        openings: 0,
         keys: { a: { version: 1 as const, state: 'open' as const, openForMs: 0, remainingMs: 1_000, openings: 1 } },
       };
-      const { run, breaker, clock } = circuit({ consecutiveFailures: 1, halfOpenCalls: 1, keys: { max: 1 }, initialState });
+      const { run, breaker, clock } = circuit({
+        consecutiveFailures: 1,
+        halfOpenCalls: 1,
+        keys: { max: 1 },
+        initialState,
+      });
       await clock.advance(1_000);
       await run(ok, 1, { key: 'a' });
       await run(ok, 1, { key: 'b' });
@@ -553,7 +592,14 @@ describe('circuit breaker', () => {
     });
 
     it("never alias the caller's object", async () => {
-      const initialState = { version: 1 as const, state: 'open' as const, openForMs: 0, remainingMs: 500, openings: 1, keys: {} as any };
+      const initialState = {
+        version: 1 as const,
+        state: 'open' as const,
+        openForMs: 0,
+        remainingMs: 500,
+        openings: 1,
+        keys: {} as any,
+      };
       const copy = structuredClone(initialState);
       const { breaker, run, clock } = circuit({ consecutiveFailures: 1, initialState });
       await clock.advance(500);
@@ -561,11 +607,20 @@ describe('circuit breaker', () => {
       expect(initialState).toEqual(copy);
       initialState.keys.z = { version: 1, state: 'open', openForMs: 0, remainingMs: null, openings: 1 };
       expect(breaker.forKey('z').state).toBe('closed');
+      const early = circuitBreaker({ initialState });
+      initialState.keys.late = initialState.keys.z;
+      stand([early]);
+      expect([early.forKey('z').state, early.forKey('late').state]).toEqual(['open', 'closed']);
       expect(breaker.toJSON()).not.toBe(breaker.toJSON());
     });
 
     it('are versioned and validated', () => {
-      for (const wrong of [{}, { version: 2, state: 'closed' }, { version: 1, state: 'ajar' }, { version: 1, state: 'open', openForMs: -1, remainingMs: 'x', openings: 0 }]) {
+      for (const wrong of [
+        {},
+        { version: 2, state: 'closed', openForMs: 0, remainingMs: 0, openings: 0 },
+        { version: 1, state: 'ajar' },
+        { version: 1, state: 'open', openForMs: -1, remainingMs: 'x', openings: 0 },
+      ]) {
         const error = thrownBy(() => circuitBreaker({ initialState: wrong as never }));
         expect(error).toBeInstanceOf(TypeError);
         expect(error.message).toMatch(/^Cannot restore a circuit: /);
@@ -661,7 +716,9 @@ describe('circuit breaker', () => {
   it('an admission is told while somebody listens', async () => {
     const { run, told } = circuit();
     await run(ok);
-    expect(told('circuit_admission')).toEqual([expect.objectContaining({ state: 'closed', policy: 'shop/circuit_breaker' })]);
+    expect(told('circuit_admission')).toEqual([
+      expect.objectContaining({ state: 'closed', policy: 'shop/circuit_breaker' }),
+    ]);
   });
 
   it('may sit in several pipelines with a name, and then is one circuit with one clock', async () => {
@@ -710,7 +767,10 @@ describe('circuit breaker', () => {
       [{ resetTimeout: 1 }, 'unknown option "resetTimeout"'],
       [{ slowRatio: 0.5 }, '"slowRatio" needs "slowMs"'],
       [{ windowMs: 10, windowCalls: 10 }, '"windowMs" excludes "windowCalls"'],
-      [{ breaker: new ConsecutiveBreaker(1), minimumCalls: 3, slowMs: 1 }, '"breaker" excludes "minimumCalls", "slowMs"'],
+      [
+        { breaker: new ConsecutiveBreaker(1), minimumCalls: 3, slowMs: 1 },
+        '"breaker" excludes "minimumCalls", "slowMs"',
+      ],
       [{ breaker: {} }, '"breaker" must be a cockatiel breaker, received an object'],
       [{ keys: { maximum: 1 } }, '"keys" must be { max, idleMs }, received an object'],
       [{ keys: { max: 0 } }, '"keys" must be { max, idleMs }, received an object'],

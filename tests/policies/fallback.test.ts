@@ -2,6 +2,7 @@ import { handleType } from 'cockatiel';
 import { bulkhead, circuitBreaker, fallback, type Outcome, pipeline, retry, TimeoutError, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { script } from '../../src/testing/script.ts';
+import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { deaf, deferred, stand, stateOf, thrownBy, turn, watch } from './stand.ts';
 
 const down = new Error('down');
@@ -205,7 +206,9 @@ describe('fallback', () => {
       const late = deferred();
       const discarded: unknown[] = [];
       let signal!: AbortSignal;
-      const { pipe, clock } = stand([fallback({ to: (_, call) => ((signal = call.signal), late.promise), timeoutMs: 50 })]);
+      const { pipe, clock } = stand([
+        fallback({ to: (_, call) => ((signal = call.signal), late.promise), timeoutMs: 50 }),
+      ]);
       const call = watch(pipe.execute(bad, { onDiscard: (value) => discarded.push(value) }));
       await clock.advance(50);
       expect(signal.reason).toBe(call.error);
@@ -216,10 +219,19 @@ describe('fallback', () => {
     });
 
     it('is none by default, and the deadline does not cut a leading fallback', async () => {
-      const { pipe, clock } = stand([fallback(async () => (await new Promise<void>((r) => clock.after(1e6, r)), 'instead'))]);
+      const { pipe, clock } = stand([
+        fallback(async () => (await new Promise<void>((r) => clock.after(1e6, r)), 'instead')),
+      ]);
       const call = watch(pipe.execute(deaf, { timeoutMs: 10 }));
       await clock.advance(1e6 + 10);
       expect(call.value).toBe('instead');
+      let runs = 0;
+      const clock2 = virtualClock();
+      const slow = async () => (runs++, await new Promise<void>((r) => clock2.after(100, r)), 'instead');
+      const early = stand([fallback(slow)], { clock: clock2 });
+      const answering = watch(early.pipe.execute(bad, { timeoutMs: 10 }));
+      await clock2.advance(100);
+      expect([answering.value, runs]).toEqual(['instead', 1]);
     });
   });
 
@@ -235,7 +247,10 @@ describe('fallback', () => {
   it('ends once for whoever listens, also when a listener ends the call in the middle of that', async () => {
     const ends: string[] = [];
     const caller = new AbortController();
-    const observer = { start: () => undefined, end: (name: string, _token: unknown, end: { outcome: string }) => void ends.push(`${name} ${end.outcome}`) };
+    const observer = {
+      start: () => undefined,
+      end: (name: string, _token: unknown, end: { outcome: string }) => void ends.push(`${name} ${end.outcome}`),
+    };
     const { pipe } = stand([fallback(() => 'instead')], { observers: [observer] });
     pipe.subscribe((event) => event.type === 'fallback' && caller.abort('mine'));
     expect((await pipe.tryExecute(bad, caller.signal)).error).toBe('mine');
@@ -263,14 +278,15 @@ describe('fallback', () => {
   });
 
   describe('bad options', () => {
-    it.each([
+    const one = () => 1;
+    it.each<[unknown, string]>([
       [undefined, 'options must be an object, received undefined'],
       ['value', 'options must be an object, received "value"'],
       [{}, '"to" must be a function, or { value }, received undefined'],
       [{ to: 5 }, '"to" must be a function, or { value }, received 5'],
       [{ to: {} }, '"to" must be a function, or { value }, received an object'],
-      [{ to: () => 1, timeoutms: 5 }, 'unknown option "timeoutms", did you mean "timeoutMs"?'],
-      [{ to: () => 1, when: 5 }, '"when" must be a predicate, { error, result } or a cockatiel handler, received 5'],
+      [{ to: one, timeoutms: 5 }, 'unknown option "timeoutms", did you mean "timeoutMs"?'],
+      [{ to: one, when: 5 }, '"when" must be a predicate, { error, result } or a cockatiel handler, received 5'],
       [{ value: 5 }, 'unknown option "value"; "to" must be a function, or { value }, received undefined'],
     ])('%j is a TypeError', (options, message) => {
       const error = thrownBy(() => fallback(options as never));
@@ -281,7 +297,9 @@ describe('fallback', () => {
     it('a timeoutMs out of range is a RangeError', () => {
       const error = thrownBy(() => fallback({ to: () => 1, timeoutMs: 0 }));
       expect(error).toBeInstanceOf(RangeError);
-      expect(error.message).toBe('Cannot create fallback: "timeoutMs" must be a number above 0 or Infinity, received 0');
+      expect(error.message).toBe(
+        'Cannot create fallback: "timeoutMs" must be a number above 0 or Infinity, received 0',
+      );
     });
   });
 });

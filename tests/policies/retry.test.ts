@@ -1,4 +1,11 @@
-import { ConstantBackoff, ExponentialBackoff, handleType, handleWhenResult, IterableBackoff, noJitterGenerator } from 'cockatiel';
+import {
+  ConstantBackoff,
+  ExponentialBackoff,
+  handleType,
+  handleWhenResult,
+  IterableBackoff,
+  noJitterGenerator,
+} from 'cockatiel';
 import { circuitBreaker, pipeline, retry, type RetryInfo, retryBudget, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { script } from '../../src/testing/script.ts';
@@ -69,7 +76,11 @@ describe('retry', () => {
       const tenth = await Promise.all(
         Array.from({ length: 40 }, async (_, seed) => {
           const clock = virtualClock();
-          const pipe = pipeline('p', [retry({ maxRetries: 10, budget: false })], { telemetry: false, clock, random: seededRandom(seed) });
+          const pipe = pipeline('p', [retry({ maxRetries: 10, budget: false })], {
+            telemetry: false,
+            clock,
+            random: seededRandom(seed),
+          });
           const server = script.with(clock, 'fail');
           watch(pipe.execute(server));
           await clock.advance(1e6);
@@ -100,7 +111,12 @@ describe('retry', () => {
       watch(pipe.execute(script({ error: mine }), { key: 'k' }));
       await turn();
       expect(asked).toHaveLength(1);
-      expect(asked[0]).toMatchObject({ retry: 1, attempt: 1, outcome: { status: 'failure', error: mine }, result: { error: mine } });
+      expect(asked[0]).toMatchObject({
+        retry: 1,
+        attempt: 1,
+        outcome: { status: 'failure', error: mine },
+        result: { error: mine },
+      });
       expect(asked[0]!.call).toMatchObject({ key: 'k', attempt: 1, pipeline: 'shop' });
       expect(asked[0]!.signal.aborted).toBe(false);
       await clock.advance(100);
@@ -119,7 +135,9 @@ describe('retry', () => {
     it.each([Number.NaN, -1, Number.POSITIVE_INFINITY, '5', undefined])(
       'that answers %s stops: it is never a loop without a pause',
       async (answer) => {
-        expect(await callTimes({ maxRetries: Number.POSITIVE_INFINITY, backoff: () => answer as number }, 1_000)).toEqual([0]);
+        expect(
+          await callTimes({ maxRetries: Number.POSITIVE_INFINITY, backoff: () => answer as number }, 1_000),
+        ).toEqual([0]);
       },
     );
 
@@ -203,7 +221,9 @@ describe('retry', () => {
 
   describe('which outcomes', () => {
     it('judged failures by result are retried, and the last is returned, not thrown', async () => {
-      const { pipe, clock } = stand([retry({ backoff: 1, when: { result: (r: { status: number }) => r.status >= 500 } })]);
+      const { pipe, clock } = stand([
+        retry({ backoff: 1, when: { result: (r: { status: number }) => r.status >= 500 } }),
+      ]);
       const answers = [{ status: 500 }, { status: 502 }, { status: 503 }];
       const discarded: unknown[] = [];
       const server = script(...(answers.map((value) => ({ value })) as [{ value: { status: number } }]));
@@ -242,7 +262,13 @@ describe('retry', () => {
       expect(await calls({ result: (r: unknown) => r === 'x' }, { value: 'x' })).toBe(3);
       expect(await calls(handleType(TypeError), type)).toBe(3);
       expect(await calls(handleType(TypeError), range)).toBe(1);
-      expect(await calls(handleWhenResult((r) => r === 'x'), { value: 'x' }, 'ok')).toBe(2);
+      expect(
+        await calls(
+          handleWhenResult((r) => r === 'x'),
+          { value: 'x' },
+          'ok',
+        ),
+      ).toBe(2);
     });
 
     it('a predicate that throws counts as "not handled" and is reported, and runs once per outcome', async () => {
@@ -286,7 +312,11 @@ describe('retry', () => {
     });
 
     it('by classify: failure is retried, success and ignored are not', async () => {
-      for (const [verdict, calls] of [['failure', 3], ['success', 1], ['ignored', 1]] as const) {
+      for (const [verdict, calls] of [
+        ['failure', 3],
+        ['success', 1],
+        ['ignored', 1],
+      ] as const) {
         const { pipe, clock } = stand([retry({ backoff: 1 })], { classify: () => verdict });
         const server = script('fail');
         watch(pipe.execute(server));
@@ -349,7 +379,9 @@ describe('retry', () => {
     it('runs again when retryable says that nothing was sent', async () => {
       const { pipe, clock } = stand([retry({ backoff: 1 })]);
       const server = script('fail');
-      watch(pipe.execute(server, { idempotent: false, retryable: ({ error }) => (error as { call: number }).call === 1 }));
+      watch(
+        pipe.execute(server, { idempotent: false, retryable: ({ error }) => (error as { call: number }).call === 1 }),
+      );
       await clock.advance(10);
       expect(server.calls).toHaveLength(2);
     });
@@ -388,10 +420,14 @@ describe('retry', () => {
     watch(pipe.execute(script('fail')));
     await clock.advance(100);
     expect(told('retry').map((e: any) => [e.policy, e.retry, e.delayMs])).toEqual([
-      ['again', 1, 5], ['again', 1, 5], ['again', 2, 5],
+      ['again', 1, 5],
+      ['again', 1, 5],
+      ['again', 2, 5],
     ]);
     expect(told('retry_result').map((e: any) => [e.result, e.retries])).toEqual([
-      ['success', 0], ['success_after_retry', 1], ['exhausted', 2],
+      ['success', 0],
+      ['success_after_retry', 1],
+      ['exhausted', 2],
     ]);
     expect(stateOf(pipe)).toMatchObject({
       name: 'again',
@@ -540,8 +576,14 @@ describe('retry', () => {
       [{ attempts: 3 }, 'unknown option "attempts"'],
       [{ retryRejected: 1 }, '"retryRejected" must be true or false, received 1'],
       [{ when: 'x' }, '"when" must be a predicate, { error, result } or a cockatiel handler, received "x"'],
-      [{ when: { errors: () => true } }, '"when" must be a predicate, { error, result } or a cockatiel handler, received an object'],
-      [{ budget: true }, '"budget" must be { ratio, minPerSecond, capacity }, retryBudget(...) or false, received true'],
+      [
+        { when: { errors: () => true } },
+        '"when" must be a predicate, { error, result } or a cockatiel handler, received an object',
+      ],
+      [
+        { budget: true },
+        '"budget" must be { ratio, minPerSecond, capacity }, retryBudget(...) or false, received true',
+      ],
       [
         { maxRetries: -1, retryRejected: 'no' },
         '"maxRetries" must be a whole number from 0 up or Infinity, received -1; "retryRejected" must be true or false, received "no"',
@@ -557,7 +599,9 @@ describe('retry', () => {
         'Cannot create retry budget: "ratio" must be a number from 0 to 1, received 2',
       );
       expect(thrownBy(() => retry({ budget: { capacity: -1 } }))).toBeInstanceOf(RangeError);
-      expect(thrownBy(() => retry({ budget: { size: 3 } as never })).message).toBe('Cannot create retry budget: unknown option "size"');
+      expect(thrownBy(() => retry({ budget: { size: 3 } as never })).message).toBe(
+        'Cannot create retry budget: unknown option "size"',
+      );
     });
 
     it('a shared budget refuses a second clock', () => {

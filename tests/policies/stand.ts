@@ -1,9 +1,19 @@
-import { type Pipeline, type PipelineEvent, type PipelineOptions, pipeline, type Stackable } from 'seaworthy';
+import {
+  type Pipeline,
+  type PipelineEvent,
+  type PipelineOptions,
+  pipeline,
+  type Stackable,
+  type TelemetryOptions,
+} from 'seaworthy';
 import { seededRandom } from '../../src/testing/seeded-random.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 
 /** A pipeline on a virtual clock, with everything it says. */
-export function stand<const P extends readonly Stackable[]>(policies: P, options: PipelineOptions = {}) {
+export function stand<const P extends readonly Stackable[]>(
+  policies: P,
+  options: PipelineOptions<TelemetryOptions> = {},
+) {
   const clock = virtualClock();
   const pipe = pipeline('shop', policies, { telemetry: false, clock, random: seededRandom(1), ...options });
   const events: PipelineEvent[] = [];

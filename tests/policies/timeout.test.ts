@@ -53,9 +53,10 @@ describe('timeout', () => {
     for (const ms of [100, 50]) {
       const { pipe, clock, told } = stand([timeout(ms)]);
       const answers: unknown[] = [];
-      pipe
-        .execute(script.with(clock, { delayMs: ms, then: 'ok', ignoreAbort: true }))
-        .then((v) => answers.push(v), (e) => answers.push(e));
+      pipe.execute(script.with(clock, { delayMs: ms, then: 'ok', ignoreAbort: true })).then(
+        (v) => answers.push(v),
+        (e) => answers.push(e),
+      );
       await clock.advance(ms);
       expect(answers).toHaveLength(1);
       expect(told('execution_end')).toHaveLength(1);

@@ -1,5 +1,16 @@
 import { ExponentialBackoff, handleType, handleWhenResult, ConsecutiveBreaker } from 'cockatiel';
-import { type CallContext, circuitBreaker, fallback, type Outcome, pipeline, type Policy, retry, type RetryInfo, timeout, type When } from 'seaworthy';
+import {
+  type CallContext,
+  circuitBreaker,
+  fallback,
+  type Outcome,
+  pipeline,
+  type Policy,
+  retry,
+  type RetryInfo,
+  timeout,
+  type When,
+} from 'seaworthy';
 import { expectTypeOf } from 'vitest';
 
 /** What policies take, and what they refuse before anything runs. */
@@ -13,7 +24,9 @@ retry({ when: handleType(TypeError).orWhenResult((result) => result === null) })
 circuitBreaker({ when: { result: (response: Response) => response.status >= 500 } });
 circuitBreaker({ when: handleWhenResult((result) => result === 1) });
 fallback({ to: () => 1, when: (error) => error === 1 });
-expectTypeOf<(result: Response) => boolean>().toExtend<NonNullable<Extract<When<Response>, { result?: unknown }>['result']>>();
+expectTypeOf<(result: Response) => boolean>().toExtend<
+  NonNullable<Extract<When<Response>, { result?: unknown }>['result']>
+>();
 
 // A promise is always true, so an async predicate would retry everything.
 // @ts-expect-error async predicate on the error
@@ -62,13 +75,16 @@ retry({ maxRetry: 1 });
 // Calls.
 const p = pipeline('p', []);
 p.execute(() => 1, new AbortController().signal);
-p.execute(({ signal, attempt, remainingMs, pipeline, key }) => {
-  expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
-  expectTypeOf(attempt).toEqualTypeOf<number>();
-  expectTypeOf(remainingMs).toEqualTypeOf<number>();
-  expectTypeOf(pipeline).toEqualTypeOf<string>();
-  expectTypeOf(key).toEqualTypeOf<string | undefined>();
-}, { signal: undefined, timeoutMs: 10, key: 'k', idempotent: false });
+p.execute(
+  ({ signal, attempt, remainingMs, pipeline, key }) => {
+    expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+    expectTypeOf(attempt).toEqualTypeOf<number>();
+    expectTypeOf(remainingMs).toEqualTypeOf<number>();
+    expectTypeOf(pipeline).toEqualTypeOf<string>();
+    expectTypeOf(key).toEqualTypeOf<string | undefined>();
+  },
+  { signal: undefined, timeoutMs: 10, key: 'k', idempotent: false },
+);
 // @ts-expect-error no such option
 p.execute(() => 1, { timeout: 10 });
 // @ts-expect-error not a function

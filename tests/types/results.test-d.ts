@@ -1,5 +1,17 @@
 import * as cockatiel from 'cockatiel';
-import { bulkhead, circuitBreaker, fallback, type Outcome, type Pipeline, type Policy, pipeline, policy, retry, type Stage, timeout } from 'seaworthy';
+import {
+  bulkhead,
+  circuitBreaker,
+  fallback,
+  type Outcome,
+  type Pipeline,
+  type Policy,
+  pipeline,
+  policy,
+  retry,
+  type Stage,
+  timeout,
+} from 'seaworthy';
 import { expectTypeOf } from 'vitest';
 
 /**
@@ -33,21 +45,37 @@ expectTypeOf(inventory.execute(() => undefined)).toEqualTypeOf<Promise<undefined
 const five = [timeout(3_000), retry(), circuitBreaker(), bulkhead({ limit: 1 })] as const;
 expectTypeOf(pipeline('a', [fallback(() => null), ...five]).execute(() => 1)).toEqualTypeOf<Promise<number | null>>();
 expectTypeOf(pipeline('b', [...five, fallback(() => null)]).execute(() => 1)).toEqualTypeOf<Promise<number | null>>();
-expectTypeOf(pipeline('c', [retry(), fallback(() => null), timeout(1), circuitBreaker()]).execute(() => 1)).toEqualTypeOf<Promise<number | null>>();
+expectTypeOf(
+  pipeline('c', [retry(), fallback(() => null), timeout(1), circuitBreaker()]).execute(() => 1),
+).toEqualTypeOf<Promise<number | null>>();
 expectTypeOf(pipeline('d', five).execute(() => 1)).toEqualTypeOf<Promise<number>>();
 expectTypeOf(pipeline('e', []).execute(async () => response)).toEqualTypeOf<Promise<Response>>();
 expectTypeOf(pipeline('f', [])).toEqualTypeOf<Pipeline<never>>();
 
 // Several fallbacks: the union.
-expectTypeOf(pipeline('g', [fallback(() => 'text'), retry(), fallback(() => null)]).execute(() => 1)).toEqualTypeOf<Promise<number | string | null>>();
+expectTypeOf(pipeline('g', [fallback(() => 'text'), retry(), fallback(() => null)]).execute(() => 1)).toEqualTypeOf<
+  Promise<number | string | null>
+>();
 
 // A fallback: a value, a function, an async function, one that looks at the outcome.
-expectTypeOf(pipeline('h', [fallback({ to: { value: 0 } })]).execute(() => 'text')).toEqualTypeOf<Promise<string | 0>>();
-expectTypeOf(pipeline('i', [fallback({ to: { value: [] as Item[] } })]).execute(() => 'text')).toEqualTypeOf<Promise<string | Item[]>>();
+expectTypeOf(pipeline('h', [fallback({ to: { value: 0 } })]).execute(() => 'text')).toEqualTypeOf<
+  Promise<string | 0>
+>();
+expectTypeOf(pipeline('i', [fallback({ to: { value: [] as Item[] } })]).execute(() => 'text')).toEqualTypeOf<
+  Promise<string | Item[]>
+>();
 expectTypeOf(pipeline('j', [fallback(async () => 'spare')]).execute(() => 1)).toEqualTypeOf<Promise<number | string>>();
-expectTypeOf(pipeline('k', [fallback({ to: async () => 'spare', timeoutMs: 10 })]).execute(() => 1)).toEqualTypeOf<Promise<number | string>>();
+expectTypeOf(pipeline('k', [fallback({ to: async () => 'spare', timeoutMs: 10 })]).execute(() => 1)).toEqualTypeOf<
+  Promise<number | string>
+>();
 expectTypeOf(pipeline('l', [fallback(() => undefined)]).execute(() => 1)).toEqualTypeOf<Promise<number | undefined>>();
-expectTypeOf(pipeline('m', [fallback(() => { throw new Error('other'); })]).execute(() => 1)).toEqualTypeOf<Promise<number>>();
+expectTypeOf(
+  pipeline('m', [
+    fallback(() => {
+      throw new Error('other');
+    }),
+  ]).execute(() => 1),
+).toEqualTypeOf<Promise<number>>();
 fallback(({ error, status }, call) => {
   expectTypeOf(error).toEqualTypeOf<unknown>();
   expectTypeOf(status).toEqualTypeOf<'value' | 'failure'>();
@@ -57,7 +85,11 @@ fallback(({ error, status }, call) => {
 // A user's own plain object.
 const own: Policy<Date> = { kind: 'own', stage: () => ({}) as Stage };
 const silent: Policy = { kind: 'silent', stage: () => ({}) as Stage };
-const shaped = { kind: 'shaped', stage: () => ({}) as Stage } as { kind: string; stage: () => Stage; readonly _alt?: readonly [RegExp] };
+const shaped = { kind: 'shaped', stage: () => ({}) as Stage } as {
+  kind: string;
+  stage: () => Stage;
+  readonly _alt?: readonly [RegExp];
+};
 const bare = { kind: 'bare', stage: () => ({}) as Stage };
 expectTypeOf(pipeline('n', [own, retry()]).execute(() => 1)).toEqualTypeOf<Promise<number | Date>>();
 expectTypeOf(pipeline('o', [silent, retry()]).execute(() => 1)).toEqualTypeOf<Promise<number>>();
@@ -72,7 +104,9 @@ const instead = policy({ kind: 'instead', around: async () => 'mine' });
 expectTypeOf(pipeline('r', [passing]).execute(() => 1)).toEqualTypeOf<Promise<number>>();
 expectTypeOf(pipeline('s', [maybe]).execute(() => 1)).toEqualTypeOf<Promise<number | null>>();
 expectTypeOf(pipeline('s1', [instead]).execute(() => 1)).toEqualTypeOf<Promise<number | string>>();
-expectTypeOf(pipeline('s2', [policy<'spare'>({ kind: 'told', around: (_call, next) => next() })]).execute(() => 1)).toEqualTypeOf<Promise<number | 'spare'>>();
+expectTypeOf(
+  pipeline('s2', [policy<'spare'>({ kind: 'told', around: (_call, next) => next() })]).execute(() => 1),
+).toEqualTypeOf<Promise<number | 'spare'>>();
 
 // A nested pipeline.
 const nested = pipeline('t', [retry(), pipeline('u', [fallback(() => 'inner')]), timeout(1)]);
@@ -84,7 +118,14 @@ const spare = cockatiel.fallback(cockatiel.handleAll, 'spare');
 const again = cockatiel.retry(cockatiel.handleAll, { maxAttempts: 2 });
 expectTypeOf(pipeline('x', [spare, again]).execute(() => 1)).toEqualTypeOf<Promise<number | string>>();
 expectTypeOf(pipeline('y', [retry(), again]).execute(() => 1)).toEqualTypeOf<Promise<number>>();
-expectTypeOf(pipeline('z', [cockatiel.wrap(again, cockatiel.circuitBreaker(cockatiel.handleAll, { halfOpenAfter: 1, breaker: new cockatiel.ConsecutiveBreaker(1) }))]).execute(() => 1)).toEqualTypeOf<Promise<number>>();
+expectTypeOf(
+  pipeline('z', [
+    cockatiel.wrap(
+      again,
+      cockatiel.circuitBreaker(cockatiel.handleAll, { halfOpenAfter: 1, breaker: new cockatiel.ConsecutiveBreaker(1) }),
+    ),
+  ]).execute(() => 1),
+).toEqualTypeOf<Promise<number>>();
 
 // tryExecute: an outcome that is told apart by its status, and taken apart without it.
 const outcome = await inventory.tryExecute(() => 1);
