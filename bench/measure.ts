@@ -49,7 +49,7 @@ async function timed(loop: Loop, call: () => unknown, calls: number): Promise<nu
   return ((performance.now() - start) * 1e6) / calls;
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

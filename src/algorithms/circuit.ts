@@ -19,7 +19,7 @@ import {
 import { Probes } from './probes.ts';
 
 export type * from './circuit-state.ts';
-export { breakerTrip, consecutiveTrip, ratioTrip, type RatioTripRules, type Trip } from './trip.ts';
+export { breakerTrip, consecutiveTrip, ratioTrip, type Trip } from './trip.ts';
 
 const none: readonly Transition[] = [];
 

@@ -11,7 +11,7 @@ import type { Classify } from './outcome.ts';
 import type { Policy, Stage } from './policy.ts';
 
 /** Counts of one pipeline: integers that a call bumps and that `snapshot()` and the metrics read. */
-export class Cells {
+class Cells {
   calls = 0;
   active = 0;
   attempts = 0;

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { Circuit, type CircuitRules, consecutiveTrip } from '../../src/algorithms/circuit.ts';
 
 /** Rules that trip at the first failure. */
-export const rules = (over: Partial<CircuitRules> = {}): CircuitRules => ({
+const rules = (over: Partial<CircuitRules> = {}): CircuitRules => ({
   trip: consecutiveTrip(1),
   breakMs: () => 1000,
   halfOpenCalls: 3,

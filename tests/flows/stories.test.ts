@@ -297,11 +297,12 @@ describe('each call has its own AsyncLocalStorage context', () => {
       );
     await clock.advance(10);
     expect(seen).toEqual(['a', 'b']);
+    const bare = pipeline('bare', [], { telemetry: false });
     const shared = new AbortController();
     for (const name of ['c', 'd'])
       who.run(name, () =>
         watch(
-          pipe.execute(({ signal }) => {
+          bare.execute(({ signal }) => {
             signal.addEventListener('abort', () => seen.push(who.getStore()));
             return deaf();
           }, shared.signal),
