@@ -23,7 +23,7 @@ describe.each(Object.entries(ends))('calls in flight behind one signal that %s',
   it('100,000 take at most 15 times as long as 10,000', { timeout: 120_000 }, async () => {
     const script = fileURLToPath(new URL('growth-timing.ts', import.meta.url));
     const flags = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-size=256', '--no-warnings'];
-    const { stdout } = await promisify(execFile)(process.execPath, [...flags, script, end]);
+    const { stdout } = await promisify(execFile)(process.execPath, [...flags, script, end], { timeout: 90_000 });
     expect(Number(stdout)).toBeGreaterThan(1);
     expect(Number(stdout)).toBeLessThanOrEqual(15);
   });
