@@ -25,7 +25,9 @@ export const typed: Promise<string[]> = byId(1);
 // @ts-expect-error: the wrapped function keeps its parameters
 export const wrong = byId('1');
 
-export const get: typeof fetch = resilientFetch(users);
+export const get: typeof fetch = resilientFetch(pipeline('get', [fallback(() => new Response('[]')), retry()]));
+// @ts-expect-error: what answers in place of a response must be one
+export const notAResponse = resilientFetch(users);
 export const inCockatiel = toCockatiel(users);
 export { getAttempt, isResilienceError };
 
