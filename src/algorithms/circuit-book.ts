@@ -192,10 +192,14 @@ export class CircuitBook {
     news.push(change);
   }
 
+  /** Whether there are changes of state that nobody has been told of: asked for every call. */
+  hasNews(record: CircuitRecord): boolean {
+    return record.circuit.transitions.length !== 0 || record.news.length !== 0 || this.held.length !== 0;
+  }
+
   /** The changes of state that nobody has been told of: this circuit's, and the holds on all. */
   news(record: CircuitRecord): readonly Change[] {
     this.count(record);
-    if (record.news.length + this.held.length === 0) return record.news;
     return [...this.held.splice(0), ...record.news.splice(0)];
   }
 

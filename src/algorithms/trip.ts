@@ -96,9 +96,11 @@ class RatioTrip implements Trip {
   }
 
   private reached(now: number): boolean {
+    const failures = this.window.failures(now);
+    // Nearly every call that goes well ends here.
+    if (failures === 0 && this.slowShare === Infinity) return false;
     const calls = this.window.calls(now);
     if (calls < this.minimumCalls) return false;
-    const failures = this.window.failures(now);
     // A circuit of which nothing failed stays closed even where the share that opens is 0.
     if (failures > 0 && failures / calls >= this.share) return true;
     return this.slowShare !== Infinity && this.window.slow(now) / calls >= this.slowShare && this.window.slow(now) > 0;

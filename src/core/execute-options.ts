@@ -30,7 +30,7 @@ export interface RunOptions extends ExecuteOptions {
   readonly classify: Classify | undefined;
 }
 
-export const noOptions: RunOptions = /* @__PURE__ */ Object.freeze({ classify: undefined });
+export const noOptions: RunOptions = /* @__PURE__ */ Object.freeze(shaped({}, undefined));
 
 const rules: Readonly<Record<string, Rule>> = {
   signal: shape('an AbortSignal', isSignal),
@@ -50,9 +50,15 @@ const rules: Readonly<Record<string, Rule>> = {
 /** Takes what the caller gave apart; throws a `TypeError` or `RangeError` that names every bad option. */
 export function readOptions(given: AbortSignal | ExecuteOptions | undefined): RunOptions {
   if (given === undefined) return noOptions;
-  if (isSignal(given)) return { signal: given, classify: undefined };
+  if (isSignal(given)) return shaped(noOptions, given);
   check('a call', given, rules);
-  return { ...given, classify: classifier(given.classify) };
+  return shaped(given, given.signal);
+}
+
+/** Always the same fields in the same order: every stage of every call reads some of them. */
+function shaped(given: ExecuteOptions, signal: AbortSignal | undefined): RunOptions {
+  const { timeoutMs, key, idempotent, retryable, classify, onDiscard, attributes } = given;
+  return { signal, timeoutMs, key, idempotent, retryable, classify: classifier(classify), onDiscard, attributes };
 }
 
 function isSignal(value: any): value is AbortSignal {

@@ -1,14 +1,19 @@
 import type { Call } from './call.ts';
 import { isRejectedError, isTimeoutError } from './errors.ts';
 import { show } from './options.ts';
-import { type Judgement, type Matcher, outcomeOf } from './outcome.ts';
+import { type Judgement, type Matcher, outcomeOf, type Verdict } from './outcome.ts';
 import type { Stage } from './policy.ts';
 
-const SUCCESS: Judgement = Object.freeze({ verdict: 'success' });
-const FAILURE: Judgement = Object.freeze({ verdict: 'failure' });
-const IGNORED: Judgement = Object.freeze({ verdict: 'ignored' });
+const SUCCESS = plain('success');
+const FAILURE = plain('failure');
+const IGNORED = plain('ignored');
 /** Our own rejection: a failure for whoever gets it, nothing the other side did. */
-const REJECTED: Judgement = Object.freeze({ verdict: 'failure', breaker: 'ignored' });
+const REJECTED = plain('failure', 'ignored');
+
+/** All of one shape, because every stage of every call reads one of them. */
+function plain(verdict: Verdict, breaker: Verdict = verdict): Judgement {
+  return Object.freeze({ verdict, breaker, errorType: undefined, retryAfterMs: undefined });
+}
 
 /**
  * The one classification: what an outcome counts as, for the stage that asks. First row that applies wins: our rejection,

@@ -130,7 +130,7 @@ class CircuitBreakerStage extends Stage {
     const admission = book.admit(record, now, call.invoked);
     // Kept before anybody is told, because a listener may end the call.
     call.memo[this.slot] = admission;
-    this.announce(call, record);
+    if (book.hasNews(record)) this.announce(call, record);
     if (admission === undefined) return this.reject(call, record, now);
     if (this.scope.of(call).interest === 2)
       this.tell(call, { type: 'circuit_admission', policy: this.label, state: book.state(record) });
@@ -176,8 +176,9 @@ class CircuitBreakerStage extends Stage {
     // A predicate may have ended the call meanwhile; its permit has been given back then.
     if (admission === undefined) return;
     call.memo[this.slot] = undefined;
-    this.book.settle(admission, breaker, this.now(), error);
-    this.announce(call, admission.record, error, errorType);
+    const { book } = this;
+    book.settle(admission, breaker, this.now(), error);
+    if (book.hasNews(admission.record)) this.announce(call, admission.record, error, errorType);
   }
 
   /** Tells what changed, dated when it was due. */

@@ -1,7 +1,7 @@
 import * as otel from '@opentelemetry/api';
 import type { PolicyEvent } from '../../telemetry/events.ts';
 import type { CallInfo, Interest, Observer, ObserverFactory, PipelineInfo, SpanEnd } from '../../telemetry/observer.ts';
-import { followLogger, followMeter, followTracer } from './binding.ts';
+import { followLogger, followMeter, followTracer, nothingRegistered } from './binding.ts';
 import { logStateChange, openerOf, rememberOpener } from './circuits.ts';
 import { type Collector, ledgerOf } from './collector.ts';
 import { ErrorTypes } from './error-type.ts';
@@ -35,7 +35,10 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
   let series: PipelineSeries | undefined;
   let errorTypes: ErrorTypes | undefined;
 
+  const global = options.tracerProvider === undefined && options.meterProvider === undefined;
+
   function bind(): Interest {
+    if (global && tracer === undefined && collector === undefined && nothingRegistered()) return 0;
     try {
       tracer = tracers();
       collector = meters();
