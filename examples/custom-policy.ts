@@ -10,7 +10,9 @@ function coalesce(): Policy {
     kind: 'coalesce',
     around: ({ key }, next) => {
       if (key === undefined) return next();
-      const answer = running.get(key) ?? next().finally(() => running.delete(key));
+      const shared = running.get(key);
+      if (shared !== undefined) return shared.catch(() => next()); // its own caller may have given it up
+      const answer = next().finally(() => running.delete(key));
       running.set(key, answer);
       return answer;
     },

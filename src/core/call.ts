@@ -9,7 +9,7 @@ import type { Stage } from './policy.ts';
 import type { ExecutionScope } from './scope.ts';
 import type { Work } from './work.ts';
 
-/** What the caller's function may be: it gets the context of its attempt. */
+/** The caller's function. */
 export type Fn = (work: Work) => unknown;
 
 /**
@@ -95,7 +95,9 @@ export class Call {
 
   /** When the nearest timeout around stage `index`, or the deadline, is due on the clock. */
   due(index: number): number {
-    let due = this.root.deadline ?? Number.POSITIVE_INFINITY;
+    // A leading fallback is not cut by the deadline.
+    const cut = index > (this.stages[0] as ExecutionScope).guard;
+    let due = cut ? (this.root.deadline ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
     for (let i = 0; i < index; i++) due = Math.min(due, this.stages[i]!.due(this));
     return due;
   }
@@ -116,8 +118,7 @@ export class Call {
 
   broken(bug: unknown): void {
     warn('A policy threw outside of user code, which is a bug in it; the call was given up.', bug);
-    const root = this.root;
-    interrupt(root, NOWHERE, 'lost', bug, null);
+    interrupt(this.root, NOWHERE, 'lost', bug, null);
   }
 
   /** The caller gives up: ends the call with the caller's own reason, wherever it is. */
@@ -163,7 +164,7 @@ export class Call {
     else this.reject!(this.result);
   }
 
-  /** Makes the caller's promise; only calls that have to wait have one of ours. */
+  /** Makes the caller's promise. */
   open(): void {
     if (this.promise !== null) return;
     this.promise = new Promise((resolve, reject) => {
@@ -174,7 +175,6 @@ export class Call {
     if (this.ended !== 'pending') this.deliver();
   }
 
-  /** What the caller gets. */
   settlement(): Promise<unknown> {
     if (this.ended === 'pending') this.open();
     if (this.promise !== null) return this.promise;

@@ -85,13 +85,17 @@ export class DeadlineList implements Idle {
   }
 
   private arm(ms: number): void {
+    this.timer?.cancel();
     this.timer = this.clock.after(ms, this.tick);
     if (!this.holds) this.timer.unref();
   }
 
   private ring(): void {
     this.timer = null;
-    if (this.first === null) return;
+    if (this.first === null) {
+      this.graced = false;
+      return;
+    }
     const now = this.clock.now();
     const late = now - this.first.due;
     if (late > STALL_MS && !this.graced) {
@@ -105,7 +109,9 @@ export class DeadlineList implements Idle {
       this.remove(deadline);
       deadline.expire();
     }
-    if (this.first !== null && this.timer === null) this.arm(this.first.due - now);
+    // User code run by what expired may have armed it for a deadline of its own, which is later than what remains.
+    if (this.first === null) return;
+    this.arm(this.first.due - now);
   }
 
   /** Nobody has waited for a whole turn: no timer is left behind. */
@@ -113,6 +119,7 @@ export class DeadlineList implements Idle {
     if (this.first !== null) return;
     this.timer?.cancel();
     this.timer = null;
+    this.graced = false;
   }
 }
 

@@ -5,7 +5,7 @@ import { compose } from './compose.ts';
 import { Observers } from './observers.ts';
 import { check, flag, type Rule, shape, show } from './options.ts';
 import { classifier, isClassify } from './outcome.ts';
-import { partsOf } from './parts.ts';
+import { claim, partsOf } from './parts.ts';
 import { PipelineCore } from './pipeline-core.ts';
 import type { Defaults, PipelineOptions, Stackable } from './pipeline-types.ts';
 
@@ -60,5 +60,6 @@ export function define(
       telemetry === false ? SILENT : defaults.observer(telemetry === true ? undefined : telemetry)(core, handle);
     core.observers = new Observers(name, [otel, ...observers]);
   });
+  claim(name, core.parts);
   return core;
 }

@@ -19,7 +19,7 @@ export abstract class ResilienceError extends Error {
   readonly policy: string;
   readonly pipeline: string;
   /** The partition the call was in, when it had one. */
-  readonly key?: string;
+  declare readonly key?: string;
 
   constructor(name: string, code: string, message: string, origin: ErrorOrigin) {
     super(message, origin.cause === undefined ? undefined : { cause: origin.cause });

@@ -12,11 +12,11 @@ export function oneClock(kind: string, system: Clock): { readonly clock: Clock; 
       return first?.clock ?? system;
     },
     adopt(host) {
-      first ??= host;
-      if (host.clock !== first.clock)
+      if (first !== undefined && host.clock !== first.clock)
         throw new TypeError(
           `Cannot put ${kind} into pipeline "${host.pipeline}": it keeps the clock of pipeline "${first.pipeline}", and this one has another`,
         );
+      first ??= host;
     },
   };
 }

@@ -30,11 +30,15 @@ export function partsOf(
       throw new TypeError(
         `Cannot create pipeline "${pipeline}": policies[${i}], a ${policy.kind}, is in pipeline "${home}" already and so must be given a name`,
       );
-    homes.set(given, pipeline);
     const count = (seen.get(policy.kind) ?? 0) + 1;
     seen.set(policy.kind, count);
     return { policy, label: `${pipeline}/${policy.kind}${count === 1 ? '' : `#${count}`}` };
   });
+}
+
+/** Notes where policies without a name are, once the pipeline has really been made. */
+export function claim(pipeline: string, parts: readonly Part[]): void {
+  for (const part of parts) if ('policy' in part && part.policy.name === undefined) homes.set(part.policy, pipeline);
 }
 
 function isOurs(value: Stackable): value is Policy<any> {

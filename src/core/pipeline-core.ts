@@ -6,6 +6,7 @@ import type { OutcomeName } from '../telemetry/events.ts';
 import type { Interest, PipelineInfo, PolicyInfo } from '../telemetry/observer.ts';
 import type { PipelineSnapshot, PolicySnapshot } from '../telemetry/snapshot.ts';
 import { isBypassed } from './bypass.ts';
+import { DrainingError, withoutStack } from './errors.ts';
 import type { Observers } from './observers.ts';
 import type { Classify } from './outcome.ts';
 import type { Policy, Stage } from './policy.ts';
@@ -126,4 +127,10 @@ export class PipelineCore implements PipelineInfo {
     const state = part.policy.snapshot?.() ?? { kind: 'custom' as const };
     return { name: part.label, bypassed: isBypassed(this, part.label), ...state };
   }
+}
+
+/** The rejection of a call to a pipeline that takes none; apart, because a closure in the way of calls would cost each a scope object. */
+export function refuse(core: PipelineCore): DrainingError {
+  core.cells.draining++;
+  return withoutStack(core.stackTraces, () => new DrainingError({ policy: core.name, pipeline: core.name }));
 }

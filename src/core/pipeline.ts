@@ -4,12 +4,11 @@ import { bypass } from './bypass.ts';
 import { Call, type Fn } from './call.ts';
 import { Hub } from './cancellation.ts';
 import { define } from './define.ts';
-import { DrainingError, withoutStack } from './errors.ts';
 import { type ExecuteOptions, noOptions, readOptions } from './execute-options.ts';
 import { handle, type Handle } from './handle.ts';
 import { show } from './options.ts';
 import type { Outcome } from './outcome.ts';
-import type { PipelineCore } from './pipeline-core.ts';
+import { type PipelineCore, refuse } from './pipeline-core.ts';
 import type { Defaults, PipelineEvent, PipelineOptions, Stackable } from './pipeline-types.ts';
 
 export type { AltOf, PipelineEvent, PipelineOptions, Stackable } from './pipeline-types.ts';
@@ -85,6 +84,7 @@ export class Pipeline<Alt = never> implements Disposable {
     options?: ExecuteOptions | ((...args: A) => ExecuteOptions),
   ): (this: This, ...args: A) => Promise<Awaited<R> | Alt> {
     const pipeline = this;
+    checkWrap(this.name, fn, options);
     return function (this: This, ...args: A) {
       return pipeline.#wrapped(() => fn.apply(this, args), options, args) as Promise<Awaited<R> | Alt>;
     };
@@ -96,6 +96,7 @@ export class Pipeline<Alt = never> implements Disposable {
     options?: ExecuteOptions | ((...args: A) => ExecuteOptions),
   ): (this: This, ...args: A) => Promise<Awaited<R> | Alt> {
     const pipeline = this;
+    checkWrap(this.name, fn, options);
     return function (this: This, ...args: A) {
       return pipeline.#wrapped((call) => fn.call(this, call, ...args), options, args) as Promise<Awaited<R> | Alt>;
     };
@@ -167,8 +168,9 @@ export class Pipeline<Alt = never> implements Disposable {
   }
 }
 
-/** Apart, because a closure in the way of every call would cost each of them a scope object. */
-function refuse(core: PipelineCore): DrainingError {
-  core.cells.draining++;
-  return withoutStack(core.stackTraces, () => new DrainingError({ policy: core.name, pipeline: core.name }));
+/** What is wrong with a wrapped function is said where it is wrapped, not at its first call. */
+function checkWrap(pipeline: string, fn: unknown, options: unknown): void {
+  if (typeof fn !== 'function')
+    throw new TypeError(`Cannot wrap with "${pipeline}": the first argument must be a function, received ${show(fn)}`);
+  if (options !== undefined && typeof options !== 'function') readOptions(options as ExecuteOptions);
 }

@@ -7,7 +7,7 @@ import { Execution, spanEnd } from './execution.ts';
 import type { Giver } from './interrupt.ts';
 import { judge } from './judge.ts';
 import type { Judgement } from './outcome.ts';
-import type { PipelineCore } from './pipeline-core.ts';
+import { type PipelineCore, refuse } from './pipeline-core.ts';
 import { type DropReason, Stage } from './policy.ts';
 
 /** Opens and closes an execution: the outermost stage of every pipeline. */
@@ -38,6 +38,7 @@ export class ExecutionScope extends Stage {
 
   override enter(call: Call): void {
     const { pipeline } = this;
+    if (this.nested && pipeline.disposed) return this.raise(call, refuse(pipeline));
     const execution = new Execution(call, pipeline);
     call.memo[this.slot] = execution;
     const { signal, timeoutMs } = call.options;
@@ -83,12 +84,9 @@ export class ExecutionScope extends Stage {
   }
 
   override drop(call: Call, why: DropReason, reason: unknown): void {
-    this.close(
-      this.of(call),
-      why === 'timed_out' ? 'failure' : 'cancelled',
-      why === 'timed_out' ? reason : undefined,
-      undefined,
-    );
+    // Outside of a fork nothing loses but a call that was given up because a policy has a bug.
+    const failed = why === 'timed_out' || (why === 'lost' && call.parent === null);
+    this.close(this.of(call), failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
   }
 
   private close(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {

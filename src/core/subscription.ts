@@ -15,7 +15,7 @@ export function subscribe(core: PipelineCore, listener: (event: PipelineEvent) =
   core.time();
   return handle(
     core.observers.add({
-      event: (event, call) => listener({ ...event, ...about(call) }),
+      event: (event, call) => listener({ ...about(call), ...event }),
       end: (span, _token, { outcome, error, durationMs }, call) => {
         if (span === 'fallback') return;
         const type = span === 'execution' ? 'execution_end' : 'attempt_end';

@@ -194,7 +194,7 @@ class BulkheadStage extends Stage {
 
   private hold(call: Call, since: number): void {
     releaseAfterWork(call, since, this.pool, this.holds, () => {
-      if (this.heardBy(call)) this.tell(call, { type: 'leaked', policy: this.label });
+      call.run(() => this.heardBy(call) && this.tell(call, { type: 'leaked', policy: this.label }));
     });
   }
 }

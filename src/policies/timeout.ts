@@ -31,8 +31,8 @@ const rules = {
  * signal. Inside a retry it limits one attempt, outside it everything, waits included. Throws a `RangeError` or
  * `TypeError` for bad options.
  */
-export function timeout(options: number | TimeoutOptions): Policy {
-  const given = typeof options === 'number' ? { ms: options } : options;
+export function timeout(options: TimeoutOptions['ms'] | TimeoutOptions): Policy {
+  const given = typeof options === 'object' ? options : { ms: options };
   check('timeout', given, rules);
   const { ms, mode = 'abandon', fallbackMs = Number.POSITIVE_INFINITY, name } = given;
   const counts = { timeouts: 0, late: 0, exceeded: 0 };

@@ -53,6 +53,8 @@ function now(): number {
   if (setTimeout !== timers) {
     timers = setTimeout;
     host = performance;
+    // The timer that ends the coarse reading has gone with the others.
+    endCoarse();
   }
   return host.now();
 }
@@ -69,7 +71,7 @@ export const systemClock: Clock = {
   },
 
   coarse() {
-    if (coarseLeft > 0) {
+    if (coarseLeft > 0 && setTimeout === timers) {
       coarseLeft--;
       return coarseReading;
     }

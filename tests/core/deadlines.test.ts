@@ -98,6 +98,33 @@ describe('a list of deadlines', () => {
     expect(clock.pending()).toEqual([]);
   });
 
+  it('gives the turn to the next stall too when the answers of the first have emptied the list', async () => {
+    const { clock, list, fired, add } = setup();
+    const answered = add('a');
+    clock.time = 150;
+    clock.ring();
+    list.remove(answered);
+    await turn();
+    const second = add('b');
+    clock.time = 400;
+    clock.ring();
+    expect(fired).toEqual([]);
+    list.remove(second);
+  });
+
+  it('is not made late by what an expired one adds on its way', () => {
+    const { clock, list, fired, add } = setup();
+    list.add(new Deadline(() => add('nested'), 'first', 100, null));
+    clock.time = 60;
+    add('b');
+    clock.time = 100;
+    clock.ring();
+    expect(clock.pending()).toEqual([160]);
+    clock.time = 160;
+    clock.ring();
+    expect(fired).toEqual(['b']);
+  });
+
   it('gives that turn once per stall, and to the next stall again', () => {
     const { clock, fired, add } = setup();
     add('a');

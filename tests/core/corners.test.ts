@@ -1,0 +1,71 @@
+import { circuitBreaker, fallback, pipeline, policy, retry, timeout } from 'seaworthy';
+import { describe, expect, it } from 'vitest';
+import { virtualClock } from '../../src/testing/virtual-clock.ts';
+
+/** What a careful reader of the sources found, one test each. */
+describe('corners', () => {
+  it("an event's own key wins over that of the call that told it", async () => {
+    const breaker = circuitBreaker();
+    const pipe = pipeline('p', [breaker]);
+    const keys: unknown[] = [];
+    pipe.subscribe((event) => event.type === 'circuit_state' && keys.push(event.key));
+    breaker.isolate();
+    await pipe.tryExecute(() => 1, { key: 'tenant' });
+    expect(keys).toEqual([undefined]);
+  });
+
+  it('a pipeline that could not be made leaves its policies free', () => {
+    const again = retry();
+    expect(() => pipeline('bad', [again, 5 as never])).toThrow(TypeError);
+    expect(() => pipeline('good', [again])).not.toThrow();
+  });
+
+  it('wrap says at once what is wrong with the function or the options', () => {
+    const pipe = pipeline('p', []);
+    expect(() => pipe.wrap(undefined as never)).toThrow('the first argument must be a function, received undefined');
+    expect(() => pipe.wrapWithCall(() => 1, { timeoutMs: 'soon' as never })).toThrow('"timeoutMs" must be');
+  });
+
+  it('timeout takes a function alone', async () => {
+    const clock = virtualClock();
+    const pipe = pipeline('p', [timeout(() => 50)], { clock });
+    const outcome = pipe.tryExecute(() => new Promise(() => {}));
+    await clock.advance(50);
+    expect((await outcome).error).toMatchObject({ code: 'timeout', timeoutMs: 50 });
+  });
+
+  it('a leading fallback has the time that its own limits leave, whatever became of the deadline', async () => {
+    const clock = virtualClock();
+    let left = 0;
+    const pipe = pipeline('p', [fallback((_outcome, { remainingMs }) => (left = remainingMs))], { clock });
+    const answer = pipe.execute(() => new Promise<never>(() => {}), { timeoutMs: 10 });
+    await clock.advance(11);
+    await answer;
+    expect(left).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('a nested pipeline that was disposed of takes no calls from outside either', async () => {
+    const inner = pipeline('inner', [retry()]);
+    const outer = pipeline('outer', [inner]);
+    inner.dispose();
+    expect((await outer.tryExecute(() => 'ran')).error).toMatchObject({ code: 'draining', pipeline: 'inner' });
+    expect(inner.snapshot().rejections.draining).toBe(1);
+  });
+
+  it('a call that a bug in a policy ended has failed', async () => {
+    const pipe = pipeline('p', [policy({ kind: 'fine', around: (_call, next) => next() })]);
+    const buggy = {
+      kind: 'buggy',
+      stage: () => {
+        throw new Error('no stage');
+      },
+    };
+    expect(() => pipeline('q', [buggy])).toThrow('no stage');
+    expect(await pipe.execute(() => 1)).toBe(1);
+  });
+
+  it('an error without a key has no such field', async () => {
+    const { error } = await pipeline('p', [timeout(() => 0)]).tryExecute(() => 1);
+    expect(Object.hasOwn(error as object, 'key')).toBe(false);
+  });
+});
