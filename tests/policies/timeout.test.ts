@@ -271,8 +271,8 @@ describe('timeout', () => {
     });
 
     it.each([
-      ['100', 'options must be an object, received "100"'],
-      [undefined, 'options must be an object, received undefined'],
+      ['100', '"ms" must be a number above 0 or Infinity, or a function, received "100"'],
+      [undefined, '"ms" must be a number above 0 or Infinity, or a function, received undefined'],
       [{}, '"ms" must be a number above 0 or Infinity, or a function, received undefined'],
       [{ ms: '100' }, '"ms" must be a number above 0 or Infinity, or a function, received "100"'],
       [{ ms: 1, mode: 'aggressive' }, '"mode" must be "abandon" or "cooperative", received "aggressive"'],
