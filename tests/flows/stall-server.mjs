@@ -13,10 +13,14 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (_, response) => {
 
 function answer() {
   let left = held.length;
-  for (const response of held)
-    response.writeHead(200, { 'content-length': 2 }).end('ok', () => {
-      if (--left === 0) writeFileSync(round.done, '');
-    });
+  const answered = () => {
+    if (--left === 0) writeFileSync(round.done, '');
+  };
+  for (const response of held) {
+    // A client on a busy machine may have given up meanwhile, and its connection is gone.
+    if (response.destroyed || response.socket === null || response.socket.destroyed) answered();
+    else response.writeHead(200, { 'content-length': 2 }).once('close', answered).end('ok');
+  }
   held = [];
 }
 
