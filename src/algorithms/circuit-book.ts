@@ -1,5 +1,5 @@
-import { Circuit, type Settlement } from './circuit.ts';
-import { type CircuitOptions, circuitRules } from './circuit-options.ts';
+import { Circuit, type CircuitRules, type Settlement } from './circuit.ts';
+import { type CircuitOptions, circuitRules, type Fault, isBreaker } from './circuit-options.ts';
 import { type CircuitSnapshots, checkSnapshot } from './circuit-state.ts';
 import { KeyedStates } from './idle-keys.ts';
 
@@ -19,6 +19,9 @@ export interface Change {
   readonly at: number;
   readonly failureRatio: number | undefined;
   readonly key: string | undefined;
+  /** The failure that led to it, and its type where the user named one. */
+  readonly error: unknown;
+  readonly errorType: string | undefined;
 }
 
 /** One circuit, with what is known of it beside its numbers. */
@@ -72,13 +75,20 @@ function checkSnapshots(value: unknown): CircuitSnapshots {
 
 /**
  * All circuits of one breaker: the one without a key, those of the keys, and the counts they share. Who asks gets one
- * answer from holds by hand and the circuit's own state together.
+ * answer from holds by hand and the circuit's own state together. One breaker of cockatiel's has one count, so that
+ * beside it there is but one circuit, and keys mean nothing.
  */
 export class CircuitBook {
   readonly main: CircuitRecord;
   private readonly options: BookOptions;
   private readonly kept: CircuitSnapshots | undefined;
   private readonly keyed: KeyedStates<CircuitRecord>;
+  /** All keys are the main circuit's. */
+  private readonly single: boolean;
+  /** What a key looks like that has no circuit. */
+  private readonly unseen: CircuitRecord;
+  /** User code that failed and nobody has been told of. */
+  private readonly faults: Fault[] = [];
   private readonly now: () => number;
   private readonly holds = { isolated: 0, disabled: 0 };
   private readonly held: Change[] = [];
@@ -96,16 +106,20 @@ export class CircuitBook {
     this.options = options;
     this.now = now;
     this.kept = options.initialState === undefined ? undefined : checkSnapshots(options.initialState);
+    this.single = isBreaker(options.breaker);
     this.main = this.make(undefined);
+    // A breaker that cannot be made is better heard of here than in a call.
+    if (this.faults.length > 0) throw this.faults[0]!.error;
+    const plain = circuitRules({}, () => {});
+    this.unseen = this.make(undefined, plain);
+    const pinned = (record: CircuitRecord) => record.isolated + record.disabled > 0;
     const evictable = (record: CircuitRecord) =>
-      record.circuit.idle &&
-      record.inFlight === 0 &&
-      record.isolated + record.disabled === 0 &&
-      record.news.length === 0;
+      record.circuit.idle && record.inFlight === 0 && !pinned(record) && record.news.length === 0;
     this.keyed = new KeyedStates({
       ...keys,
       make: (key) => this.make(key),
       evictable,
+      pinned,
     });
     this.restore();
   }
@@ -115,19 +129,30 @@ export class CircuitBook {
     const { kept } = this;
     if (kept === undefined) return;
     const now = this.now();
-    this.main.circuit = Circuit.restore(circuitRules(this.options), kept, now);
+    this.main.circuit = Circuit.restore(this.rules(), kept, now);
+    if (this.single) return;
     for (const [key, snapshot] of Object.entries(kept.keys ?? {}))
-      this.record(key, now).circuit = Circuit.restore(circuitRules(this.options), snapshot, now);
+      this.record(key, now).circuit = Circuit.restore(this.rules(), snapshot, now);
   }
 
-  private make(key: string | undefined): CircuitRecord {
-    const circuit = new Circuit(circuitRules(this.options));
+  private rules(): CircuitRules {
+    return circuitRules(this.options, (fault) => this.faults.push(fault));
+  }
+
+  private make(key: string | undefined, rules: CircuitRules = this.rules()): CircuitRecord {
+    const circuit = new Circuit(rules);
     return { key, circuit, cause: undefined, inFlight: 0, isolated: 0, disabled: 0, news: [] };
   }
 
   /** The circuit of `key`, made when there is none; the main one has no key. */
   record(key: string, now: number = this.now()): CircuitRecord {
-    return this.keyed.get(key, now);
+    return this.single ? this.main : this.keyed.get(key, now);
+  }
+
+  /** The circuit of `key` to look at only, so that looking neither makes one nor sends another away; none for no key. */
+  glance(key: string | undefined): CircuitRecord | undefined {
+    if (key === undefined) return undefined;
+    return this.single ? this.main : (this.keyed.peek(key) ?? this.unseen);
   }
 
   all(): CircuitRecord[] {
@@ -147,44 +172,45 @@ export class CircuitBook {
     return this.options.slowMs !== undefined;
   }
 
-  /** Asks to let a call in that has started `before` user functions; an admission to give back with `settle`, or `undefined` for no. */
+  /** Asks to let a call in that has started `before` user functions; an admission to give back with `settle`, or `undefined` for no (see {@link refuse}). */
   admit(record: CircuitRecord, now: number, before: number): Admission | undefined {
-    const isolated = this.isolated(record);
-    const permit = isolated ? -1 : this.disabled(record) ? UNASKED : record.circuit.admit(now);
-    if (permit !== -1) {
-      record.inFlight++;
-      return new Admission(record, permit, before);
-    }
-    this.executions.rejected++;
-    this.rejections[isolated ? 'circuit_isolated' : 'circuit_open']++;
-    return undefined;
+    const permit = this.isolated(record) ? -1 : this.disabled(record) ? UNASKED : record.circuit.admit(now);
+    if (permit === -1) return undefined;
+    record.inFlight++;
+    return new Admission(record, permit, before);
   }
 
-  /** Why a call was not let in, and when asking again makes sense. */
-  refusal(record: CircuitRecord, now: number): Refusal {
-    if (this.isolated(record)) return { reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY };
+  /** Turns a call away for good: counts it, and says why and when asking again makes sense. */
+  refuse(record: CircuitRecord, now: number): Refusal {
+    this.executions.rejected++;
+    const isolated = this.isolated(record);
+    this.rejections[isolated ? 'circuit_isolated' : 'circuit_open']++;
+    if (isolated) return { reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY };
     return { reason: 'circuit_open', retryAfterMs: record.circuit.retryAfterMs(now) };
   }
 
-  /** Says how an admitted call ended. */
-  settle({ record, permit, startedAt }: Admission, result: Settlement, now: number, error: unknown): void {
+  /** Says how an admitted call ended; `error` is kept where it opens the circuit. */
+  settle(admission: Admission, result: Settlement, now: number, error: unknown, errorType?: string): void {
+    const { record, permit, startedAt } = admission;
     record.inFlight--;
     this.executions[result]++;
     if (permit === UNASKED) return;
     const { slowMs = Number.POSITIVE_INFINITY } = this.options;
     const slow = startedAt !== undefined && now - startedAt > slowMs;
     record.circuit.settle(permit, result, slow, now);
-    if (record.circuit.transitions.length === 0) return;
-    this.count(record);
-    const { to } = record.news.at(-1)!;
-    if (to === 'open') record.cause = error;
-    else if (to === 'closed') record.cause = undefined;
+    this.count(record, error, errorType);
   }
 
-  private count(record: CircuitRecord): void {
+  private count(record: CircuitRecord, error?: unknown, errorType?: string): void {
     if (record.circuit.transitions.length === 0) return;
-    for (const { from, to, at, failureRatio } of record.circuit.takeTransitions())
-      this.note(record.news, { from, to, at, failureRatio, key: record.key });
+    for (const { from, to, at, failureRatio, why } of record.circuit.takeTransitions()) {
+      // A lease or a break that is over was only noticed by this call, which did nothing to it.
+      const own = why === 'tripped' || why === 'probes_failed';
+      if (own) record.cause = error;
+      else if (to === 'closed') record.cause = undefined;
+      const blame = own ? { error, errorType } : { error: undefined, errorType: undefined };
+      this.note(record.news, { from, to, at, failureRatio, key: record.key, ...blame });
+    }
   }
 
   private note(news: Change[], change: Change): void {
@@ -192,9 +218,19 @@ export class CircuitBook {
     news.push(change);
   }
 
-  /** Whether there are changes of state that nobody has been told of: asked for every call. */
+  /** Whether there are changes of state or faults that nobody has been told of: asked for every call. */
   hasNews(record: CircuitRecord): boolean {
-    return record.circuit.transitions.length !== 0 || record.news.length !== 0 || this.held.length !== 0;
+    return (
+      record.circuit.transitions.length !== 0 ||
+      record.news.length !== 0 ||
+      this.held.length !== 0 ||
+      this.faults.length !== 0
+    );
+  }
+
+  /** Hands over the faults of user code that nobody has been told of. */
+  takeFaults(): readonly Fault[] {
+    return this.faults.splice(0);
   }
 
   /** The changes of state that nobody has been told of: this circuit's, and the holds on all. */
@@ -211,7 +247,8 @@ export class CircuitBook {
       holds[what] += by;
       const to = this.state(record);
       if (from === to) return;
-      this.note(record?.news ?? this.held, { from, to, at: this.now(), failureRatio: undefined, key: record?.key });
+      const why = { failureRatio: undefined, error: undefined, errorType: undefined };
+      this.note(record?.news ?? this.held, { from, to, at: this.now(), key: record?.key, ...why });
     };
     change(1);
     return () => change(-1);
@@ -227,7 +264,10 @@ export class CircuitBook {
     }
   }
 
-  /** The state of one circuit; of all, the main circuit's, or what most keeps calls out among the keys'. */
+  /**
+   * The state of one circuit; of all, the main circuit's, or what most keeps calls out among the keys' own. A hold on one
+   * key is left out there: an operator who isolates one of a thousand has not stopped the rest.
+   */
   state(record: CircuitRecord | undefined): HeldState {
     const own = record ?? this.main;
     if (this.isolated(own)) return 'isolated';

@@ -11,7 +11,7 @@ import { countWindow, timeWindow } from './rolling-window.ts';
 export interface CircuitOptions {
   /** Opens when this share of the calls in the window has failed. @default 0.5 */
   readonly failureRatio?: number | undefined;
-  /** Judges no share before this many calls have completed in the window. @default 10 */
+  /** Judges no share before this many calls have completed in the window. @default 10, or `windowCalls` if that is less */
   readonly minimumCalls?: number | undefined;
   /** Length of the window. @default 30_000 */
   readonly windowMs?: number | undefined;
@@ -23,15 +23,26 @@ export interface CircuitOptions {
   readonly slowMs?: number | undefined;
   /** Opens when this share of the calls was slow. @default 1 where `slowMs` is given */
   readonly slowRatio?: number | undefined;
-  /** A cockatiel breaker decides when to open; excludes all of the above. */
-  readonly breaker?: IBreaker | undefined;
-  /** How long it stays open; a cockatiel backoff lets it grow. @default 5_000 */
+  /**
+   * A cockatiel breaker decides when to open; excludes all of the above. It counts for one circuit, so with a breaker of
+   * its own a policy has one circuit whatever the keys; give a function that makes one to have a circuit per key.
+   */
+  readonly breaker?: IBreaker | (() => IBreaker) | undefined;
+  /** How long it stays open; a cockatiel backoff lets it grow, and counts as the default when it fails. @default 5_000 */
   readonly breakMs?: number | IBackoffFactory<any> | undefined;
   /** Probes let in per half-open period. @default 3 */
   readonly halfOpenCalls?: number | undefined;
   /** A probe that takes longer has failed. @default 10_000 */
   readonly halfOpenMs?: number | undefined;
 }
+
+/** User code that has failed; the circuit goes on without it. */
+export interface Fault {
+  readonly where: 'breaker' | 'breakMs';
+  readonly error: unknown;
+}
+
+const defaultBreakMs = 5_000;
 
 const countings = [
   'failureRatio',
@@ -44,7 +55,7 @@ const countings = [
 ] as const;
 
 /** True for what cockatiel calls a breaker. */
-export function isBreaker(value: unknown): boolean {
+export function isBreaker(value: unknown): value is IBreaker {
   const { success, failure } = (value ?? {}) as Partial<IBreaker>;
   return typeof success === 'function' && typeof failure === 'function';
 }
@@ -53,19 +64,30 @@ export function isBreaker(value: unknown): boolean {
 export function conflict(options: CircuitOptions): string | undefined {
   const replaced = countings.filter((name) => options[name] !== undefined);
   if (options.breaker !== undefined && replaced.length > 0) return `"breaker" excludes "${replaced.join('", "')}"`;
-  if (options.windowMs !== undefined && options.windowCalls !== undefined) return '"windowMs" excludes "windowCalls"';
+  const { minimumCalls, windowMs, windowCalls } = options;
+  if (windowMs !== undefined && windowCalls !== undefined) return '"windowMs" excludes "windowCalls"';
   if (options.slowRatio !== undefined && options.slowMs === undefined) return '"slowRatio" needs "slowMs"';
-  return undefined;
+  if (minimumCalls !== undefined && windowCalls !== undefined && minimumCalls > windowCalls)
+    return `"minimumCalls" must be at most "windowCalls", received ${minimumCalls} and ${windowCalls}: it would never open`;
+  if (!byRunAlone(options)) return undefined;
+  const idle = (['minimumCalls', 'windowMs', 'windowCalls'] as const).filter((name) => options[name] !== undefined);
+  if (idle.length === 0) return undefined;
+  return `"${idle.join('", "')}" beside "consecutiveFailures" needs "failureRatio" or "slowMs"`;
 }
 
-/** The rules of one circuit: its own counting, and its own growing breaks. */
-export function circuitRules(options: CircuitOptions): CircuitRules {
-  const { halfOpenCalls = 3, halfOpenMs = 10_000, breakMs = 5_000, failureRatio = 0.5 } = options;
+/** Failures in a row and nothing else open it: no window counts. */
+function byRunAlone({ consecutiveFailures, failureRatio, slowMs }: CircuitOptions): boolean {
+  return consecutiveFailures !== undefined && failureRatio === undefined && slowMs === undefined;
+}
+
+/** The rules of one circuit: its own counting, and its own growing breaks. They never throw: `fault` hears of user code that does. */
+export function circuitRules(options: CircuitOptions, fault: (fault: Fault) => void): CircuitRules {
+  const { halfOpenCalls = 3, halfOpenMs = 10_000, breakMs = defaultBreakMs, failureRatio = 0.5 } = options;
   const byRun =
     options.breaker !== undefined || (options.consecutiveFailures !== undefined && options.failureRatio === undefined);
   return {
-    trip: trip(options),
-    breakMs: typeof breakMs === 'number' ? () => breakMs : growing(breakMs),
+    trip: options.breaker === undefined ? trip(options) : breakerTrip(guarded(made(options.breaker, fault), fault)),
+    breakMs: typeof breakMs === 'number' ? () => breakMs : growing(breakMs, fault),
     halfOpenCalls,
     halfOpenMs,
     reopenRatio: byRun ? 0 : failureRatio,
@@ -73,19 +95,11 @@ export function circuitRules(options: CircuitOptions): CircuitRules {
   };
 }
 
-function trip({
-  breaker,
-  consecutiveFailures,
-  failureRatio,
-  minimumCalls = 10,
-  windowMs = 30_000,
-  windowCalls,
-  slowMs,
-  slowRatio,
-}: CircuitOptions): Trip {
-  if (breaker !== undefined) return breakerTrip(breaker);
-  if (consecutiveFailures !== undefined && failureRatio === undefined && slowMs === undefined)
-    return consecutiveTrip(consecutiveFailures);
+function trip(options: CircuitOptions): Trip {
+  const { consecutiveFailures, failureRatio, windowMs = 30_000, windowCalls, slowMs, slowRatio } = options;
+  // A window that never holds the minimum would never open.
+  const { minimumCalls = Math.min(10, windowCalls ?? 10) } = options;
+  if (byRunAlone(options)) return consecutiveTrip(consecutiveFailures!);
   const window = windowCalls === undefined ? timeWindow(windowMs) : countWindow(windowCalls);
   // Failures in a row alone replace the ratio; slowness still needs the window.
   const share =
@@ -99,12 +113,54 @@ function trip({
   });
 }
 
-/** A backoff as break lengths: a step further for each opening in a row. */
-function growing(backoff: IBackoffFactory<any>): (openings: number) => number {
+/** The breaker of one circuit; one that cannot be made is one that never opens. */
+function made(breaker: IBreaker | (() => IBreaker), fault: (fault: Fault) => void): IBreaker {
+  if (isBreaker(breaker)) return breaker;
+  try {
+    const own: unknown = breaker();
+    if (isBreaker(own)) return own;
+    fault({ where: 'breaker', error: new TypeError('breaker must answer a cockatiel breaker') });
+  } catch (error) {
+    fault({ where: 'breaker', error });
+  }
+  return { state: undefined, success() {}, failure: () => false };
+}
+
+/** A breaker that says no where the user's throws: it stands between a call and its result, and must not take its place. */
+function guarded(breaker: IBreaker, fault: (fault: Fault) => void): IBreaker {
+  return {
+    state: undefined,
+    success(state) {
+      try {
+        breaker.success(state);
+      } catch (error) {
+        fault({ where: 'breaker', error });
+      }
+    },
+    failure(state) {
+      try {
+        return breaker.failure(state);
+      } catch (error) {
+        fault({ where: 'breaker', error });
+        return false;
+      }
+    },
+  };
+}
+
+/** A backoff as break lengths: a step further for each opening in a row; the default where it fails, so that it opens all the same. */
+function growing(backoff: IBackoffFactory<any>, fault: (fault: Fault) => void): (openings: number) => number {
   let step: IBackoff<any> | undefined;
   return (openings) => {
-    step =
-      openings === 1 || step === undefined ? backoff.next({ attempt: openings }) : step.next({ attempt: openings });
-    return step.duration;
+    try {
+      step =
+        openings === 1 || step === undefined ? backoff.next({ attempt: openings }) : step.next({ attempt: openings });
+      const duration: unknown = step.duration;
+      if (typeof duration === 'number' && duration >= 0) return duration;
+      throw new TypeError(`breakMs must answer milliseconds from 0 up, received ${String(duration)}`);
+    } catch (error) {
+      fault({ where: 'breakMs', error });
+      return defaultBreakMs;
+    }
   };
 }

@@ -28,7 +28,7 @@ export interface Transition {
 export interface CircuitRules extends ProbeRules {
   /** Counts the closed state's calls, for this circuit alone. */
   readonly trip: Trip;
-  /** How long to stay open, in milliseconds, for the `openings`th time in a row since it was last closed, from 1. */
+  /** How long to stay open, in milliseconds from 0 up, for the `openings`th time in a row since it was last closed, from 1. */
   breakMs(openings: number): number;
   /** A slow probe is a failed one: set where slowness can open the circuit. */
   readonly slowFails: boolean;

@@ -167,8 +167,7 @@ export class Circuit {
 
   /** Asked before anything moves: the user's break may throw, and must leave a circuit that can be asked again. */
   private draw(): number {
-    // What is no number of milliseconds, or less than none, is no break.
-    return (this.drawn ??= Math.max(0, this.rules.breakMs(this.openings + 1) || 0));
+    return (this.drawn ??= this.rules.breakMs(this.openings + 1));
   }
 
   private open(at: number, why: TransitionCause, failureRatio: number | undefined): void {

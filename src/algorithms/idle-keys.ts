@@ -12,7 +12,9 @@ export interface KeyedStatesRules<T> {
   make(key: string): T;
   /** Whether a state may be forgotten without harm. */
   evictable(state: T): boolean;
-  /** The most keys held. */
+  /** Whether a state may not be forgotten at all: it stays, be there more than `max`. @default none */
+  pinned?(state: T): boolean;
+  /** The most keys held, pinned ones apart. */
   readonly max: number;
   /** An evictable state that nobody asked for in this many milliseconds is forgotten by and by. */
   readonly idleMs: number;
@@ -23,7 +25,7 @@ const searchEveryMs = 5;
 
 /**
  * The state of each key, at most `max` of them. The longest unused evictable one makes room (one set aside as busy comes
- * last), and where all are busy, the longest unused of those.
+ * last), and where all are busy, the longest unused of those that are not pinned.
  */
 export class KeyedStates<T> {
   private readonly rules: KeyedStatesRules<T>;
@@ -84,7 +86,7 @@ export class KeyedStates<T> {
     if (sooner !== undefined) return sooner.state;
     this.sweepRecent(now);
     this.sweepBusy(now);
-    while (this.entries.size >= this.rules.max) this.makeRoom(now);
+    while (this.entries.size >= this.rules.max && this.makeRoom(now));
     this.entries.set(key, entry);
     this.recent.push(entry);
     return entry.state;
@@ -100,14 +102,18 @@ export class KeyedStates<T> {
   private sweepBusy(now: number): void {
     const oldest = this.busy.first;
     if (oldest === undefined || now - oldest.usedAt < this.rules.idleMs) return;
-    if (this.rules.evictable(oldest.state)) return this.forget(oldest);
+    if (this.rules.evictable(oldest.state)) {
+      this.forget(oldest);
+      return;
+    }
     // Busy for so long is use as well, and it must not hide the idle ones behind it.
     oldest.usedAt = now;
     this.busy.remove(oldest);
     this.busy.push(oldest);
   }
 
-  private makeRoom(now: number): void {
+  /** `false` when all are pinned. */
+  private makeRoom(now: number): boolean {
     for (let oldest = this.recent.first; oldest !== undefined; oldest = this.recent.first) {
       if (this.rules.evictable(oldest.state)) return this.forget(oldest);
       this.setAside(oldest);
@@ -118,7 +124,11 @@ export class KeyedStates<T> {
       }
       this.searchedAt = now;
     }
-    this.forget(this.busy.first!);
+    // Past the pinned ones at its head: somebody pins them by hand, so they are few.
+    for (let entry = this.busy.first; entry !== undefined; entry = entry.next as Entry<T> | undefined) {
+      if (this.rules.pinned?.(entry.state) !== true) return this.forget(entry);
+    }
+    return false;
   }
 
   private setAside(entry: Entry<T>): void {
@@ -130,9 +140,9 @@ export class KeyedStates<T> {
     if (!this.recent.remove(entry)) this.busy.remove(entry);
   }
 
-  private forget(entry: Entry<T>): void {
+  private forget(entry: Entry<T>): boolean {
     this.leave(entry);
-    this.entries.delete(entry.key);
+    return this.entries.delete(entry.key);
   }
 }
 

@@ -6,11 +6,12 @@ import { CircuitOpenError, withoutStack } from '../core/errors.ts';
 import { type Handle, handle } from '../core/handle.ts';
 import { judge } from '../core/judge.ts';
 import { oneClock } from '../core/one-clock.ts';
-import { check, either, isPlain, number, policyName, type Rule, shape } from '../core/options.ts';
+import { callable, check, either, isPlain, number, policyName, type Rule, shape } from '../core/options.ts';
 import { type Judgement, type Matcher, matcher, type When } from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { cockatielBackoff, fields, judging } from '../core/policy-rules.ts';
 import { systemClock } from '../ports/clock.ts';
+import { warn } from '../ports/report.ts';
 import type { CircuitStateName } from '../telemetry/events.ts';
 
 /** Options of {@link circuitBreaker}; milliseconds throughout. */
@@ -37,8 +38,9 @@ export interface CircuitControl {
   toJSON(): CircuitSnapshots;
 }
 
-/** A circuit breaker; `state` is that of the circuit without a key, or `'open'` while any key's is. */
+/** A circuit breaker; `state` is the key-less circuit's, or the worst of the keys' own; holds on single keys are left out. */
 export interface CircuitBreaker extends Policy, CircuitControl {
+  /** The circuit of one key; beside a cockatiel breaker that is not a function it is the one of all. */
   forKey(key: string): CircuitControl;
 }
 
@@ -53,7 +55,7 @@ const rules: Readonly<Record<string, Rule>> = {
   consecutiveFailures: many,
   slowMs: some,
   slowRatio: share,
-  breaker: shape('a cockatiel breaker', isBreaker),
+  breaker: either(shape('a cockatiel breaker', isBreaker), callable),
   breakMs: either(number(0, undefined, { infinite: true }), cockatielBackoff),
   halfOpenCalls: many,
   halfOpenMs: some,
@@ -85,7 +87,7 @@ export function circuitBreaker<R = any>(options: CircuitBreakerOptions<R> = {}):
       if (home.clock !== clock) book.restore();
       return new CircuitBreakerStage(book, matcher(when), host);
     },
-    snapshot: () => ({ kind: 'circuit_breaker' as const, ...book.read() }),
+    snapshot: () => ({ kind: 'circuit_breaker' as const, ...faultless(book, book.read()) }),
   });
 }
 
@@ -94,13 +96,20 @@ function control(book: CircuitBook, key: string | undefined): CircuitControl {
   const scope = () => (key === undefined ? undefined : book.record(key));
   return {
     get state() {
-      return book.state(scope());
+      return faultless(book, book.state(book.glance(key)));
     },
     isolate: () => handle(book.hold('isolated', scope())),
     disable: () => handle(book.hold('disabled', scope())),
-    reset: () => book.reset(scope()),
-    toJSON: () => book.toJSON(scope()),
+    reset: () => faultless(book, book.reset(book.glance(key))),
+    toJSON: () => faultless(book, book.toJSON(book.glance(key))),
   };
+}
+
+/** An answer outside of any call, where no observer hears of the user code that failed on the way. */
+function faultless<T>(book: CircuitBook, answer: T): T {
+  for (const { where, error } of book.takeFaults())
+    warn(`A circuit breaker's ${where} threw; it went on without it.`, error);
+  return answer;
 }
 
 class CircuitBreakerStage extends Stage {
@@ -124,10 +133,12 @@ class CircuitBreakerStage extends Stage {
 
   override enter(call: Call): void {
     const { book } = this;
-    const now = this.now();
+    let now = this.now();
     const { key } = call.options;
     const record = key === undefined ? book.main : book.record(key, now);
-    const admission = book.admit(record, now, call.invoked);
+    let admission = book.admit(record, now, call.invoked);
+    // A coarse reading may be older than the end of the break: nobody is turned away by it.
+    if (admission === undefined) admission = book.admit(record, (now = this.host.clock.now()), call.invoked);
     // Kept before anybody is told, because a listener may end the call.
     call.memo[this.slot] = admission;
     if (book.hasNews(record)) this.announce(call, record);
@@ -141,7 +152,7 @@ class CircuitBreakerStage extends Stage {
   }
 
   private reject(call: Call, record: CircuitRecord, now: number): void {
-    const { reason, retryAfterMs } = this.book.refusal(record, now);
+    const { reason, retryAfterMs } = this.book.refuse(record, now);
     if (this.heardBy(call)) this.tell(call, { type: 'rejected', policy: this.label, reason, retryAfterMs });
     const make = () => new CircuitOpenError(reason, retryAfterMs, this.origin(call, record.cause));
     this.raise(call, withoutStack(this.host.stackTraces, make));
@@ -164,11 +175,11 @@ class CircuitBreakerStage extends Stage {
     this.raise(call, error);
   }
 
-  override drop(call: Call, why: DropReason): void {
+  override drop(call: Call, why: DropReason, reason: unknown): void {
     const admission = call.memo[this.slot] as Admission | undefined;
     // An outer timeout says something about the other side only if that was being asked.
     const failed = why === 'timed_out' && admission !== undefined && call.invoked > admission.before;
-    this.settle(call, { verdict: failed ? 'failure' : 'ignored' }, undefined);
+    this.settle(call, { verdict: failed ? 'failure' : 'ignored' }, failed ? reason : undefined);
   }
 
   private settle(call: Call, { verdict, breaker = verdict, errorType }: Judgement, error: unknown): void {
@@ -176,25 +187,14 @@ class CircuitBreakerStage extends Stage {
     // A predicate may have ended the call meanwhile; its permit has been given back then.
     if (admission === undefined) return;
     call.memo[this.slot] = undefined;
-    const { book } = this;
-    book.settle(admission, breaker, this.now(), error);
-    if (book.hasNews(admission.record)) this.announce(call, admission.record, error, errorType);
+    this.book.settle(admission, breaker, this.now(), error, errorType);
+    if (this.book.hasNews(admission.record)) this.announce(call, admission.record);
   }
 
-  /** Tells what changed, dated when it was due. */
-  private announce(call: Call, record: CircuitRecord, error?: unknown, errorType?: string): void {
-    const { label: policy } = this;
-    for (const { from: previous, to: state, at, failureRatio, key } of this.book.news(record))
-      this.tell(call, {
-        type: 'circuit_state',
-        policy,
-        state,
-        previous,
-        at,
-        failureRatio,
-        error,
-        errorType,
-        key,
-      });
+  /** Tells what changed, dated when it was due, and what failed on the way. */
+  private announce(call: Call, record: CircuitRecord): void {
+    for (const { where, error } of this.book.takeFaults()) this.fault(call, where, error);
+    for (const { from: previous, to: state, ...change } of this.book.news(record))
+      this.tell(call, { type: 'circuit_state', policy: this.label, state, previous, ...change });
   }
 }

@@ -13,7 +13,8 @@ function book(
   const call = (key: string | undefined, result: 'success' | 'failure' | 'ignored', error?: unknown) => {
     const record = key === undefined ? it.main : it.record(key, time.now);
     const admission = it.admit(record, time.now, 0);
-    if (admission !== undefined) it.settle(admission, result, time.now, error);
+    if (admission === undefined) it.refuse(record, time.now);
+    else it.settle(admission, result, time.now, error);
     return admission !== undefined;
   };
   return { it, time, call };
@@ -41,9 +42,9 @@ describe('CircuitBook', () => {
     const { it, time, call } = book();
     call(undefined, 'failure');
     time.now = 400;
-    expect(it.refusal(it.main, 400)).toEqual({ reason: 'circuit_open', retryAfterMs: 600 });
+    expect(it.refuse(it.main, 400)).toEqual({ reason: 'circuit_open', retryAfterMs: 600 });
     const release = it.hold('isolated', undefined);
-    expect(it.refusal(it.main, 400)).toEqual({ reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY });
+    expect(it.refuse(it.main, 400)).toEqual({ reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY });
     release();
   });
 
@@ -125,12 +126,33 @@ describe('CircuitBook', () => {
   });
 });
 
+it('CircuitBook never forgets a key held by hand, whatever is busy', () => {
+  const { it: book_, call } = book(undefined, { max: 2, idleMs: 1e6 });
+  const releases = ['a', 'b', 'c'].map((key) => book_.hold('isolated', book_.record(key)));
+  for (let n = 0; n < 10; n++) call(`k${n}`, 'failure');
+  expect(['a', 'b', 'c'].map((key) => book_.state(book_.record(key)))).toEqual(['isolated', 'isolated', 'isolated']);
+  for (const release of releases) release();
+  for (const key of ['a', 'b', 'c']) book_.news(book_.record(key));
+  call('last', 'success');
+  expect(book_.read().circuits).toBe(1 + 2);
+});
+
 describe('what a breaker is told', () => {
   it.each<[object, string | undefined]>([
     [{}, undefined],
     [{ failureRatio: 0.5, consecutiveFailures: 3 }, undefined],
     [{ windowMs: 1, windowCalls: 1 }, '"windowMs" excludes "windowCalls"'],
     [{ slowRatio: 1 }, '"slowRatio" needs "slowMs"'],
+    [{ windowCalls: 5 }, undefined],
+    [
+      { windowCalls: 5, minimumCalls: 6 },
+      '"minimumCalls" must be at most "windowCalls", received 6 and 5: it would never open',
+    ],
+    [
+      { consecutiveFailures: 3, minimumCalls: 6, windowMs: 5 },
+      '"minimumCalls", "windowMs" beside "consecutiveFailures" needs "failureRatio" or "slowMs"',
+    ],
+    [{ consecutiveFailures: 3, minimumCalls: 6, slowMs: 5 }, undefined],
     [{ breaker: new ConsecutiveBreaker(1), breakMs: 5 }, undefined],
     [{ breaker: new ConsecutiveBreaker(1), windowMs: 5 }, '"breaker" excludes "windowMs"'],
   ])('%j: %s', (options, expected) => expect(conflict(options)).toBe(expected));

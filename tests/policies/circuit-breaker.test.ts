@@ -78,6 +78,12 @@ describe('circuit breaker', () => {
       expect(await past.run(bad, 4)).toBe('closed');
     });
 
+    it('minimumCalls is never more than windowCalls unless said so: a window of five opens at five', async () => {
+      const { run } = circuit({ windowCalls: 5 });
+      expect(await run(bad, 4)).toBe('closed');
+      expect(await run(bad)).toBe('open');
+    });
+
     it('with consecutiveFailures alone opens at so many in a row, and by no share', async () => {
       const { run } = circuit({ consecutiveFailures: 3 });
       expect(await run(bad, 2)).toBe('closed');
@@ -128,6 +134,85 @@ describe('circuit breaker', () => {
       const { run } = circuit({ breaker: new ConsecutiveBreaker(2) });
       expect(await run(bad)).toBe('closed');
       expect(await run(bad)).toBe('open');
+    });
+
+    it('one cockatiel breaker is one circuit, whatever the keys', async () => {
+      const { run, breaker, pipe } = circuit({ breaker: new ConsecutiveBreaker(2), breakMs: 1_000 });
+      await run(bad, 1, { key: 'a' });
+      expect(await run(bad, 1, { key: 'b' })).toBe('open');
+      expect([breaker.forKey('a').state, breaker.forKey('c').state]).toEqual(['open', 'open']);
+      expect((await pipe.tryExecute(ok)).error).toMatchObject({ code: 'circuit_open' });
+      expect(stateOf(pipe).circuits).toBe(1);
+    });
+
+    it('a function that makes a cockatiel breaker gives each key its own', async () => {
+      const { run, breaker } = circuit({ breaker: () => new ConsecutiveBreaker(2) });
+      for (let n = 0; n < 2; n++) {
+        await run(bad, 1, { key: 'dead' });
+        await run(ok, 1, { key: 'alive' });
+      }
+      expect([breaker.forKey('dead').state, breaker.forKey('alive').state]).toEqual(['open', 'closed']);
+    });
+  });
+
+  describe("the user's code in it fails", () => {
+    const oops = () => {
+      throw new Error('oops');
+    };
+
+    it('a breaker that throws says no, is reported, and neither takes the place of a result nor of an error', async () => {
+      const { pipe, told, breaker } = circuit({ breaker: { state: 0, success: oops, failure: oops } });
+      expect(await pipe.execute(ok)).toBe('ok');
+      expect((await pipe.tryExecute(bad)).error).toBe(down);
+      expect(breaker.state).toBe('closed');
+      expect(told('fault')).toEqual(Array(2).fill(expect.objectContaining({ where: 'breaker' })));
+      expect(stateOf(pipe).executions).toMatchObject({ success: 1, failure: 1 });
+      expect(() => breaker.reset()).not.toThrow();
+    });
+
+    it('a breaker that cannot be made for a key never opens it; one for no key is refused at once', async () => {
+      let made = 0;
+      const { run, pipe, told } = circuit({ breaker: () => (made++ === 0 ? new ConsecutiveBreaker(1) : oops()) });
+      await run(bad, 3, { key: 'a' });
+      expect(await pipe.execute(ok, { key: 'a' })).toBe('ok');
+      expect(told('fault')).toEqual([expect.objectContaining({ where: 'breaker' })]);
+      expect(thrownBy(() => circuitBreaker({ breaker: oops })).message).toBe('oops');
+      expect(thrownBy(() => circuitBreaker({ breaker: () => ({}) as never }))).toBeInstanceOf(TypeError);
+    });
+
+    it.each([
+      ['throws', oops],
+      ['answers NaN', () => ({ duration: Number.NaN })],
+      ['answers less than 0', () => ({ duration: -1 })],
+      ['answers nothing', () => undefined],
+    ])('a breakMs that %s is 5 s, and reported', async (_, next) => {
+      const { run, pipe, told, clock, breaker } = circuit({ consecutiveFailures: 1, breakMs: { next } as never });
+      expect((await pipe.tryExecute(bad)).error).toBe(down);
+      expect(told('fault')).toEqual([expect.objectContaining({ where: 'breakMs' })]);
+      await clock.advance(4_999);
+      expect(await run(ok)).toBe('open');
+      await clock.advance(1);
+      expect(breaker.state).toBe('half_open');
+    });
+
+    it('nor does it throw at whoever reads it', async () => {
+      for (const read of [
+        ({ breaker }: any) => breaker.state,
+        ({ breaker }: any) => breaker.toJSON().state,
+        ({ pipe }: any) => stateOf(pipe).state,
+      ]) {
+        let asked = 0;
+        const at = circuit({
+          consecutiveFailures: 1,
+          halfOpenCalls: 1,
+          breakMs: { next: () => (asked++ === 0 ? { duration: 1_000, next: oops } : oops()) } as never,
+        });
+        await at.run(bad);
+        await at.clock.advance(1_000);
+        watch(at.pipe.execute(deaf));
+        await at.clock.advance(10_001);
+        expect(read(at)).toBe('open');
+      }
     });
   });
 
@@ -289,6 +374,17 @@ describe('circuit breaker', () => {
       expect(breaker.state).toBe('open');
     });
 
+    it('a probe that answers after its lease leaves the failure that opened it', async () => {
+      const { pipe, clock, told } = await halfOpen({ halfOpenCalls: 1, halfOpenMs: 500 });
+      const work = deferred();
+      watch(pipe.execute(() => work.promise));
+      await clock.advance(600);
+      work.reject(new Error('late'));
+      await turn();
+      expect(told('circuit_state').at(-1)).toMatchObject({ state: 'open', error: undefined });
+      expect((await pipe.tryExecute(ok)).error).toMatchObject({ code: 'circuit_open', cause: down });
+    });
+
     it('ramps: the first success does not let everybody in', async () => {
       const { pipe } = await halfOpen({});
       await pipe.execute(ok);
@@ -374,6 +470,15 @@ describe('circuit breaker', () => {
       expect(stateOf(pipe, 1).executions).toMatchObject({ failure: 1, ignored: 0 });
       await clock.advance(5);
       expect(stateOf(pipe, 1).executions).toMatchObject({ failure: 1, ignored: 1 });
+    });
+
+    it('the outer timeout that opened it is its cause, and in the event', async () => {
+      const { pipe, clock, told } = stand([timeout(10), circuitBreaker({ consecutiveFailures: 1 })]);
+      const call = watch(pipe.execute(deaf));
+      await clock.advance(10);
+      expect(call.error).toMatchObject({ code: 'timeout' });
+      expect(told('circuit_state')[0]).toMatchObject({ state: 'open', error: call.error });
+      expect(((await pipe.tryExecute(ok)).error as Error).cause).toBe(call.error);
     });
 
     it('when: yes is a failure and no a success, for errors and results', async () => {
@@ -525,6 +630,17 @@ describe('circuit breaker', () => {
       handle.dispose();
       expect(breaker.state).toBe('disabled');
     });
+  });
+
+  it('turns nobody away by a coarse reading from before a stall', async () => {
+    const inner = virtualClock();
+    const clock = Object.assign(Object.create(inner), { coarse: () => 0 });
+    const breaker = circuitBreaker({ consecutiveFailures: 1, breakMs: 1_000 });
+    const pipe = pipeline('stalled', [breaker], { telemetry: false, clock });
+    await pipe.tryExecute(bad);
+    await inner.advance(1_000);
+    expect(await pipe.execute(ok)).toBe('ok');
+    expect(stateOf(pipe).executions.rejected).toBe(0);
   });
 
   it('reset() closes it, with a fresh window', async () => {
@@ -691,6 +807,25 @@ describe('circuit breaker', () => {
       expect(await pipe.execute(ok, { key: 'a' })).toBe('ok');
     });
 
+    it('are not made by reading them', async () => {
+      const { run, breaker, pipe } = circuit({ consecutiveFailures: 3, keys: { max: 1 } });
+      await run(bad, 2, { key: 'a' });
+      expect(breaker.forKey('b').state).toBe('closed');
+      expect(breaker.forKey('b').toJSON()).toMatchObject({ state: 'closed' });
+      breaker.forKey('b').reset();
+      expect(stateOf(pipe).circuits).toBe(2);
+      expect(await run(bad, 1, { key: 'a' })).toBe('open');
+    });
+
+    it('held by hand are kept, however many keys there are', async () => {
+      const { run, breaker, pipe } = circuit({ consecutiveFailures: 1, keys: { max: 2 } });
+      const held = breaker.forKey('a').isolate();
+      for (let n = 0; n < 10; n++) await run(bad, 1, { key: `k${n}` });
+      expect(breaker.forKey('a').state).toBe('isolated');
+      expect((await pipe.tryExecute(ok, { key: 'a' })).error).toMatchObject({ code: 'circuit_isolated' });
+      held.dispose();
+    });
+
     it('are bounded, 1000 by default, and evict idle closed ones first', async () => {
       const { run, breaker, pipe } = circuit({ consecutiveFailures: 1, keys: { max: 10 } });
       await run(bad, 1, { key: 'sick' });
@@ -771,7 +906,15 @@ describe('circuit breaker', () => {
         { breaker: new ConsecutiveBreaker(1), minimumCalls: 3, slowMs: 1 },
         '"breaker" excludes "minimumCalls", "slowMs"',
       ],
-      [{ breaker: {} }, '"breaker" must be a cockatiel breaker, received an object'],
+      [{ breaker: {} }, '"breaker" must be a cockatiel breaker, or a function, received an object'],
+      [
+        { windowCalls: 5, minimumCalls: 6 },
+        '"minimumCalls" must be at most "windowCalls", received 6 and 5: it would never open',
+      ],
+      [
+        { consecutiveFailures: 5, windowMs: 6 },
+        '"windowMs" beside "consecutiveFailures" needs "failureRatio" or "slowMs"',
+      ],
       [{ keys: { maximum: 1 } }, '"keys" must be { max, idleMs }, received an object'],
       [{ keys: { max: 0 } }, '"keys" must be { max, idleMs }, received an object'],
       [{ when: 1 }, '"when" must be a predicate, { error, result } or a cockatiel handler, received 1'],
@@ -783,7 +926,7 @@ describe('circuit breaker', () => {
     });
   });
 
-  it('takes a break schedule that ends as "no break" rather than breaking', async () => {
+  it('goes by a break schedule', async () => {
     const { run, clock, breaker } = circuit({ consecutiveFailures: 1, breakMs: new IterableBackoff([50]) });
     await run(bad);
     await clock.advance(50);
