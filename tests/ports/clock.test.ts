@@ -122,6 +122,8 @@ describe('systemClock.coarse', () => {
       await null;
       systemClock.coarse!();
     }
+    // However long this process was kept from running just now: so many reads in a row include a new one.
+    for (let read = 0; read < 64; read++) systemClock.coarse!();
     expect(systemClock.coarse!()).toBeGreaterThan(first + 20);
   });
 
