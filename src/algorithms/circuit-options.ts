@@ -76,34 +76,36 @@ export function conflict(options: CircuitOptions): string | undefined {
 }
 
 /** Failures in a row and nothing else open it: no window counts. */
-function byRunAlone({ consecutiveFailures, failureRatio, slowMs }: CircuitOptions): boolean {
-  return consecutiveFailures !== undefined && failureRatio === undefined && slowMs === undefined;
+function byRunAlone(options: CircuitOptions): boolean {
+  return byRun(options) && options.slowMs === undefined;
+}
+
+/** Failures in a row replace the share of failures. */
+function byRun({ consecutiveFailures, failureRatio }: CircuitOptions): boolean {
+  return consecutiveFailures !== undefined && failureRatio === undefined;
 }
 
 /** The rules of one circuit: its own counting, and its own growing breaks. They never throw: `fault` hears of user code that does. */
 export function circuitRules(options: CircuitOptions, fault: (fault: Fault) => void): CircuitRules {
   const { halfOpenCalls = 3, halfOpenMs = 10_000, breakMs = defaultBreakMs, failureRatio = 0.5 } = options;
-  const byRun =
-    options.breaker !== undefined || (options.consecutiveFailures !== undefined && options.failureRatio === undefined);
   return {
     trip: options.breaker === undefined ? trip(options) : breakerTrip(guarded(made(options.breaker, fault), fault)),
     breakMs: typeof breakMs === 'number' ? () => breakMs : growing(breakMs, fault),
     halfOpenCalls,
     halfOpenMs,
-    reopenRatio: byRun ? 0 : failureRatio,
+    reopenRatio: options.breaker !== undefined || byRun(options) ? 0 : failureRatio,
     slowFails: options.slowMs !== undefined,
   };
 }
 
 function trip(options: CircuitOptions): Trip {
-  const { consecutiveFailures, failureRatio, windowMs = 30_000, windowCalls, slowMs, slowRatio } = options;
+  const { consecutiveFailures, failureRatio = 0.5, windowMs = 30_000, windowCalls, slowMs, slowRatio } = options;
   // A window that never holds the minimum would never open.
   const { minimumCalls = Math.min(10, windowCalls ?? 10) } = options;
   if (byRunAlone(options)) return consecutiveTrip(consecutiveFailures!);
   const window = windowCalls === undefined ? timeWindow(windowMs) : countWindow(windowCalls);
   // Failures in a row alone replace the ratio; slowness still needs the window.
-  const share =
-    consecutiveFailures !== undefined && failureRatio === undefined ? Number.POSITIVE_INFINITY : (failureRatio ?? 0.5);
+  const share = byRun(options) ? Number.POSITIVE_INFINITY : failureRatio;
   return ratioTrip({
     failureRatio: share,
     minimumCalls,

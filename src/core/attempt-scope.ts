@@ -38,13 +38,7 @@ export class AttemptScope extends Stage {
     const execution = this.scope.of(call);
     if (execution.interest !== 0) {
       const judged = judge(this, call, undefined, true, value);
-      this.close(
-        call,
-        execution,
-        execution.rescued && judged.verdict !== 'failure' ? 'fallback' : judged.verdict,
-        undefined,
-        judged,
-      );
+      this.close(call, execution, execution.endedAs(judged), undefined, judged);
     }
     if (call.at !== this.index) return;
     call.at--;

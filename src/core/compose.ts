@@ -23,7 +23,6 @@ class Exit extends Stage {
  */
 export function compose(core: PipelineCore, listen: () => void): Stage[] {
   const exit = new Exit();
-  exit.scope = new ExecutionScope(core, core.clock, false);
   const row: Stage[] = [];
   const limiters = new Set<Policy<any>>();
 

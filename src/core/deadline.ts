@@ -15,7 +15,7 @@ export function armDeadline(call: Call, scope: ExecutionScope, ms: number): void
   // With nothing left, whatever needs time finds out by itself, and a fallback is asked as after any other rejection.
   if (ms <= 0 || ms === Number.POSITIVE_INFINITY) return;
   call.capture();
-  call.alarm = deadlineIn(clock, ms, new Deadline(() => expire(call, scope, ms), call, ms, null));
+  call.alarm = deadlineIn(clock, new Deadline(() => expire(call, scope, ms), call, ms));
 }
 
 function expire(call: Call, scope: ExecutionScope, timeoutMs: number): void {
@@ -39,7 +39,7 @@ export function deadlineExceeded(stage: Stage, call: Call, remainingMs: number):
   const { pipeline } = stage.scope;
   pipeline.cells.deadlineExceeded++;
   if (stage.heardBy(call))
-    stage.tell(call, { type: 'rejected', policy: `${pipeline.name}/deadline`, reason: 'deadline_exceeded' });
+    stage.tell(call, { type: 'rejected', policy: stage.scope.deadline.label, reason: 'deadline_exceeded' });
   return withoutStack(
     pipeline.stackTraces,
     () => new DeadlineExceededError(remainingMs, { ...stage.origin(call), policy: 'deadline' }),

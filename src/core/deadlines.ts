@@ -16,14 +16,13 @@ export class Deadline {
   /** What it is about. */
   readonly subject: unknown;
   /** Its own timer, when it stands in no list. */
-  timer: Timer | null;
+  timer: Timer | null = null;
   private readonly fire: (deadline: Deadline) => void;
 
-  constructor(fire: (deadline: Deadline) => void, subject: unknown, ms: number, timer: Timer | null) {
+  constructor(fire: (deadline: Deadline) => void, subject: unknown, ms: number) {
     this.fire = fire;
     this.subject = subject;
     this.ms = ms;
-    this.timer = timer;
   }
 
   /** Time is up; what that throws must not stop the others. */
@@ -124,9 +123,9 @@ export class DeadlineList implements Idle {
 }
 
 /** One deadline of its own length, with the same grace; for lengths that differ from call to call. */
-export function deadlineIn(clock: Clock, ms: number, deadline: Deadline): Timer {
-  deadline.due = clock.now() + ms;
-  let timer = clock.after(ms, () => {
+export function deadlineIn(clock: Clock, deadline: Deadline): Timer {
+  deadline.due = clock.now() + deadline.ms;
+  let timer = clock.after(deadline.ms, () => {
     if (clock.now() - deadline.due > STALL_MS) timer = clock.after(0, () => deadline.expire());
     else deadline.expire();
   });

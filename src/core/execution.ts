@@ -29,6 +29,16 @@ export class Execution implements CallInfo {
     this.core = core;
   }
 
+  /** What the observers made of the attempt that runs, for what stands inside it, else of the execution. */
+  tokensOf(inAttempt: boolean): unknown[] | undefined {
+    return (inAttempt ? this.attemptTokens : undefined) ?? this.tokens;
+  }
+
+  /** What a value that was judged so makes of an execution or an attempt. */
+  endedAs({ verdict }: Judgement): OutcomeName {
+    return this.rescued && verdict !== 'failure' ? 'fallback' : verdict;
+  }
+
   get executionId(): string {
     if (this.id === '') this.id = `${this.core.name}-${++this.core.cells.ids}`;
     return this.id;

@@ -45,7 +45,6 @@ export function releaseAfterWork(
     },
     call,
     limit.ms,
-    null,
   );
   limit.add(deadline);
 }

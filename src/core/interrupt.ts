@@ -31,7 +31,7 @@ export interface Interruption {
  * meanwhile (it may abort the caller) is done afterwards, so that the order holds. `by` gave the work up; `null` is the caller.
  */
 export function interrupt(call: Call, to: number, why: DropReason, reason: unknown, by: Giver | null): void {
-  let goal = call.parent === null ? to : Math.max(to, call.base);
+  let goal = to;
   if (call.at !== MOVING && call.at <= goal) return;
   if (call.at === MOVING || isBusy(call)) {
     if (call.queued === null || goal < call.queued.goal) call.queued = { goal, why, reason, by };

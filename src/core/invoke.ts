@@ -40,7 +40,7 @@ export class Invoke extends Stage {
     }
     for (let own: Call | null = call; own !== null; own = own.parent) own.invoked++;
     const work = new Work(call, this, execution.attempt || 1);
-    work.start(call.fn, execution.attemptTokens ?? execution.tokens);
+    work.start(call.fn, execution.tokensOf(true));
   }
 
   override returned(call: Call, value: unknown): void {

@@ -18,11 +18,11 @@ export function check(
   rules: Readonly<Record<string, Rule>>,
   extra?: (options: any) => string | undefined,
 ): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
+  if (!isPlain(options))
     throw new TypeError(`Cannot create ${what}: options must be an object, received ${show(options)}`);
   const problems: string[] = [];
   let range = true;
-  const given = options as Record<string, unknown>;
+  const given = options;
   for (const name of Object.keys(given)) {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
     if (rule === undefined) {
@@ -86,7 +86,10 @@ export function number(
 }
 
 /** Milliseconds from 0 up. */
-export const milliseconds: Rule = (value) => number(0)(value);
+export const milliseconds: Rule = /* @__PURE__ */ number(0);
+
+/** A limit in milliseconds: above 0, and `Infinity` is none. */
+export const limitMs: Rule = /* @__PURE__ */ number(0, undefined, { above: true, infinite: true });
 
 /** A non-empty name of letters, digits, `.`, `_`, `-`, `/` and `#`, at most 64 characters (128 for policies, which hold a pipeline's). */
 export const policyName: Rule = (value) =>

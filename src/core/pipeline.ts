@@ -62,7 +62,7 @@ export class Pipeline<Alt = never> implements Disposable {
         throw new TypeError(
           `Cannot execute "${core.name}": the first argument must be a function, received ${show(fn)}`,
         );
-      if (given !== undefined) options = readOptions(given);
+      options = readOptions(given);
       if (core.disposed) throw refuse(core);
     } catch (error) {
       return asOutcome ? Promise.resolve({ status: 'failure', error }) : Promise.reject(error);
@@ -172,5 +172,5 @@ export class Pipeline<Alt = never> implements Disposable {
 function checkWrap(pipeline: string, fn: unknown, options: unknown): void {
   if (typeof fn !== 'function')
     throw new TypeError(`Cannot wrap with "${pipeline}": the first argument must be a function, received ${show(fn)}`);
-  if (options !== undefined && typeof options !== 'function') readOptions(options as ExecuteOptions);
+  if (typeof options !== 'function') readOptions(options as ExecuteOptions | undefined);
 }

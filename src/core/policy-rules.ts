@@ -1,4 +1,4 @@
-import { isNeeded, type Rule, shape } from './options.ts';
+import { isNeeded, isPlain, type Rule, shape } from './options.ts';
 import { isWhen } from './outcome.ts';
 
 /** What `when` may be, wherever a policy judges outcomes. */
@@ -14,7 +14,7 @@ export const cockatielBackoff: Rule = /* @__PURE__ */ shape(
 export function fields(rules: Readonly<Record<string, Rule>>): Rule {
   const names = Object.keys(rules);
   return shape(`{ ${names.join(', ')} }`, (value) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+    if (!isPlain(value)) return false;
     const given = Object.keys(value).filter((name) => value[name] !== undefined);
     return given.every((name) => Object.hasOwn(rules, name)) && names.every((name) => fits(rules[name]!, value[name]));
   });

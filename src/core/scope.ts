@@ -1,4 +1,4 @@
-import type { Clock } from '../ports/clock.ts';
+import { type Clock, coarse } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
 import type { OutcomeName, PolicyEvent } from '../telemetry/events.ts';
 import type { Call } from './call.ts';
@@ -68,9 +68,8 @@ export class ExecutionScope extends Stage {
   override succeed(call: Call, value: unknown): void {
     const execution = this.of(call);
     const judged = judge(this, call, undefined, true, value);
-    const outcome = execution.rescued && judged.verdict !== 'failure' ? 'fallback' : judged.verdict;
     // A predicate may have ended the call just now.
-    this.close(execution, call.at === this.index ? outcome : 'cancelled', undefined, judged);
+    this.close(execution, call.at === this.index ? execution.endedAs(judged) : 'cancelled', undefined, judged);
     if (call.at !== this.index) return;
     call.at--;
     call.heard = true;
@@ -91,8 +90,7 @@ export class ExecutionScope extends Stage {
 
   private close(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
     const { pipeline } = this;
-    const { clock } = this;
-    const now = clock.coarse === undefined ? clock.now() : clock.coarse();
+    const now = coarse(this.clock);
     if (pipeline.recent.due(now)) pipeline.note(now);
     pipeline.cells.active--;
     pipeline.cells.outcomes[outcome]++;
@@ -111,15 +109,13 @@ export class ExecutionScope extends Stage {
   /** What a nested execution began in. Only the first observer, OpenTelemetry's, is the same in every pipeline. */
   private outerTokens(call: Call): unknown[] | undefined {
     const { outer } = this;
-    const around = outer.execution(call);
-    return ((outer.inAttempt ? around.attemptTokens : undefined) ?? around.tokens)?.slice(0, 1);
+    return outer.execution(call).tokensOf(outer.inAttempt)?.slice(0, 1);
   }
 
   /** Brings an event to the observers, with the token of what it happened in. */
   announce(call: Call, event: PolicyEvent, inAttempt: boolean): void {
     const execution = this.of(call);
-    const tokens = (inAttempt ? execution.attemptTokens : undefined) ?? execution.tokens;
-    this.pipeline.observers.event(event, execution, tokens);
+    this.pipeline.observers.event(event, execution, execution.tokensOf(inAttempt));
   }
 
   /** Reports user code that threw where that changes nothing. */

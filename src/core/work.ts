@@ -1,6 +1,6 @@
 import type { Call } from './call.ts';
 import { type AsyncContext, capture } from './context.ts';
-import { isTimeoutError } from './errors.ts';
+import { because, isTimeoutError } from './errors.ts';
 import type { Execution } from './execution.ts';
 import type { Giver } from './interrupt.ts';
 import type { Stage } from './policy.ts';
@@ -165,8 +165,7 @@ export class Work implements CallContext {
       );
     if (ok) call.discard(result);
     // The function's own abort error belongs to the timeout that asked for it, unless it came too late to matter.
-    else if (isTimeoutError(reason) && reason !== result && reason.cause === undefined && Object.isExtensible(reason))
-      Object.defineProperty(reason, 'cause', { value: result, configurable: true, writable: true });
+    else if (isTimeoutError(reason)) because(reason, result);
     for (const then of this.waiting ?? []) call.guarded(then);
   }
 }

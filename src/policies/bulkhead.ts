@@ -4,7 +4,7 @@ import { deadlineExceeded } from '../core/deadline.ts';
 import { Deadline, DeadlineList } from '../core/deadlines.ts';
 import { BulkheadFullError, withoutStack } from '../core/errors.ts';
 import { releaseAfterWork } from '../core/held-slot.ts';
-import { check, either, flag, needed, number, policyName } from '../core/options.ts';
+import { check, either, flag, limitMs, needed, number, policyName } from '../core/options.ts';
 import { oneClock } from '../core/one-clock.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { fields } from '../core/policy-rules.ts';
@@ -41,7 +41,7 @@ const limitRule = number(1, undefined, { whole: true, infinite: true });
 const rules = {
   limit: needed(limitRule),
   queue: number(0, undefined, { whole: true, infinite: true }),
-  maxWaitMs: number(0, undefined, { above: true, infinite: true }),
+  maxWaitMs: limitMs,
   holdUntilSettled: either(flag, fields({ maxMs: needed(number(0, undefined, { infinite: true })) })),
   name: policyName,
 };
@@ -143,8 +143,7 @@ class BulkheadStage extends Stage {
     const left = (call.root.deadline ?? Number.POSITIVE_INFINITY) - now;
     if (left <= 0) return this.raise(call, deadlineExceeded(this, call, left));
     const ticket = pool.wait(park(call, this), now);
-    const deadline =
-      list === undefined ? undefined : new Deadline(() => pool.expire(ticket), call, this.maxWaitMs, null);
+    const deadline = list === undefined ? undefined : new Deadline(() => pool.expire(ticket), call, this.maxWaitMs);
     if (deadline !== undefined) list!.add(deadline);
     call.memo[this.slot] = { ticket, deadline } satisfies Waiting;
   }

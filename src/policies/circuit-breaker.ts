@@ -10,7 +10,7 @@ import { callable, check, either, isPlain, number, policyName, type Rule, shape 
 import { type Judgement, type Matcher, matcher, type When } from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { cockatielBackoff, fields, judging } from '../core/policy-rules.ts';
-import { systemClock } from '../ports/clock.ts';
+import { coarse, systemClock } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
 import type { CircuitStateName } from '../telemetry/events.ts';
 
@@ -128,7 +128,7 @@ class CircuitBreakerStage extends Stage {
 
   private now(): number {
     const { clock } = this.host;
-    return clock.coarse === undefined || this.timesWork ? clock.now() : clock.coarse();
+    return this.timesWork ? clock.now() : coarse(clock);
   }
 
   override enter(call: Call): void {

@@ -3,7 +3,7 @@ import { Deadline, deadlineIn } from '../core/deadlines.ts';
 import { because, TimeoutError, withoutStack } from '../core/errors.ts';
 import type { Execution } from '../core/execution.ts';
 import { judge } from '../core/judge.ts';
-import { check, either, callable, isPlain, needed, number, policyName, shape } from '../core/options.ts';
+import { callable, check, either, isPlain, limitMs, needed, policyName, shape } from '../core/options.ts';
 import { type Judgement, type Matcher, matcher, type Outcome, resultOf, type When } from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { judging } from '../core/policy-rules.ts';
@@ -26,7 +26,7 @@ export interface FallbackOptions<R, V = never> {
 const ready = shape('{ value }', (to) => isPlain(to) && 'value' in to);
 const rules = {
   to: needed(either(callable, ready)),
-  timeoutMs: number(0, undefined, { above: true, infinite: true }),
+  timeoutMs: limitMs,
   when: judging,
   name: policyName,
 };
@@ -115,15 +115,14 @@ class FallbackStage extends Stage {
     call.heard = false;
     if (timeoutMs !== Number.POSITIVE_INFINITY) {
       call.capture();
-      const deadline = new Deadline(() => this.expire(call), call, timeoutMs, null);
-      run.timer = deadlineIn(this.host.clock, timeoutMs, deadline);
+      const deadline = new Deadline(() => this.expire(call), call, timeoutMs);
+      run.timer = deadlineIn(this.host.clock, deadline);
     }
     new Work(call, this, execution.attempt || 1).start((work) => to(outcome, work), run.tokens);
   }
 
   private begin(execution: Execution): unknown[] {
-    const parents = (this.inAttempt ? execution.attemptTokens : undefined) ?? execution.tokens;
-    return this.scope.pipeline.observers.start('fallback', execution, parents);
+    return this.scope.pipeline.observers.start('fallback', execution, execution.tokensOf(this.inAttempt));
   }
 
   private expire(call: Call): void {

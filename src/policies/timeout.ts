@@ -2,7 +2,7 @@ import type { Call } from '../core/call.ts';
 import { Deadline, deadlineIn, DeadlineList } from '../core/deadlines.ts';
 import { DeadlineExceededError, TimeoutError, withoutStack } from '../core/errors.ts';
 import { interrupt } from '../core/interrupt.ts';
-import { callable, check, either, needed, number, policyName, shape, show } from '../core/options.ts';
+import { callable, check, either, limitMs, needed, policyName, shape, show } from '../core/options.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { afterWork } from '../core/sleep.ts';
 import { type CallContext, Work } from '../core/work.ts';
@@ -20,9 +20,9 @@ export interface TimeoutOptions {
 }
 
 const rules = {
-  ms: needed(either(number(0, undefined, { above: true, infinite: true }), callable)),
+  ms: needed(either(limitMs, callable)),
   mode: shape('"abandon" or "cooperative"', (value) => value === 'abandon' || value === 'cooperative'),
-  fallbackMs: number(0, undefined, { above: true, infinite: true }),
+  fallbackMs: limitMs,
   name: policyName,
 };
 
@@ -81,7 +81,7 @@ class TimeoutStage extends Stage {
     if (this.ms !== Number.POSITIVE_INFINITY) {
       // The shared timer fires in somebody else's async context.
       call.capture();
-      const deadline = new Deadline(this.fire, call, this.ms as number, null);
+      const deadline = new Deadline(this.fire, call, this.ms as number);
       call.memo[this.slot] = deadline;
       list.add(deadline);
     }
@@ -109,8 +109,8 @@ class TimeoutStage extends Stage {
     if (ms === Number.POSITIVE_INFINITY) return this.proceed(call);
     if (ms <= 0) return this.refuse(call, ms);
     call.capture();
-    const deadline = new Deadline(this.fire, call, ms, null);
-    deadline.timer = deadlineIn(this.host.clock, ms, deadline);
+    const deadline = new Deadline(this.fire, call, ms);
+    deadline.timer = deadlineIn(this.host.clock, deadline);
     call.memo[this.slot] = deadline;
     this.proceed(call);
   }

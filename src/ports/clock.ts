@@ -26,6 +26,11 @@ export interface Clock {
   coarse?(): number;
 }
 
+/** The coarse reading of a clock that has one, else the exact one; milliseconds. */
+export function coarse(clock: Clock): number {
+  return clock.coarse === undefined ? clock.now() : clock.coarse();
+}
+
 /** The longest delay `setTimeout` holds, in milliseconds; beyond it Node fires after 1 ms. */
 const longestTimeout = 2 ** 31 - 1;
 

@@ -40,7 +40,7 @@ describe('a list of deadlines', () => {
     const list = new DeadlineList(clock, 100);
     const fired: string[] = [];
     const add = (name: string) => {
-      const deadline = new Deadline(() => fired.push(name), name, 100, null);
+      const deadline = new Deadline(() => fired.push(name), name, 100);
       list.add(deadline);
       return deadline;
     };
@@ -114,7 +114,7 @@ describe('a list of deadlines', () => {
 
   it('is not made late by what an expired one adds on its way', () => {
     const { clock, list, fired, add } = setup();
-    list.add(new Deadline(() => add('nested'), 'first', 100, null));
+    list.add(new Deadline(() => add('nested'), 'first', 100));
     clock.time = 60;
     add('b');
     clock.time = 100;
@@ -178,11 +178,10 @@ describe('a list of deadlines', () => {
       new Deadline(
         () => {
           fired.push('first');
-          list.add(new Deadline(() => fired.push('second'), null, 100, null));
+          list.add(new Deadline(() => fired.push('second'), null, 100));
         },
         null,
         100,
-        null,
       ),
     );
     clock.time = 100;
@@ -199,9 +198,9 @@ describe('a deadline of its own length', () => {
   it('has the same grace, can be cancelled in it, and survives a throw', () => {
     const clock = handClock();
     const fired: string[] = [];
-    const fire = (name: string) => new Deadline(() => void fired.push(name), null, 100, null);
-    deadlineIn(clock, 100, fire('a'));
-    const b = deadlineIn(clock, 100, fire('b'));
+    const fire = (name: string) => new Deadline(() => void fired.push(name), null, 100);
+    deadlineIn(clock, fire('a'));
+    const b = deadlineIn(clock, fire('b'));
     clock.time = 500;
     clock.ring();
     clock.ring();
@@ -211,14 +210,12 @@ describe('a deadline of its own length', () => {
     expect(fired).toEqual(['a']);
     deadlineIn(
       clock,
-      10,
       new Deadline(
         () => {
           throw new Error('bug');
         },
         null,
         10,
-        null,
       ),
     );
     clock.time = 510;

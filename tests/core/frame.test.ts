@@ -587,7 +587,6 @@ describe('cases that broke the prototypes', () => {
           },
           null,
           10,
-          null,
         ),
       );
     await clock.advance(10);

@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { TimeoutError, withoutStack } from '../../core/errors.ts';
-import { callable, check, needed, number, type Rule, shape, show } from '../../core/options.ts';
+import { callable, check, limitMs, needed, number, type Rule, shape, show } from '../../core/options.ts';
 import type { Judgement, Outcome, Verdict } from '../../core/outcome.ts';
 import type { Pipeline } from '../../core/pipeline.ts';
 import type { CallContext } from '../../core/work.ts';
@@ -54,7 +54,7 @@ export interface ResilientFetchOptions {
 
 const rules: Readonly<Record<string, Rule>> = {
   pipeline: /* @__PURE__ */ needed(/* @__PURE__ */ shape('a pipeline', isPipeline)),
-  bodyIdleMs: /* @__PURE__ */ number(0, Number.POSITIVE_INFINITY, { above: true, infinite: true }),
+  bodyIdleMs: limitMs,
   maxReplayBytes: /* @__PURE__ */ number(0, Number.POSITIVE_INFINITY, { infinite: true }),
   idempotent: callable,
   key: callable,

@@ -1,20 +1,11 @@
 import * as otel from '@opentelemetry/api';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { resilientFetch } from '../../../src/adapters/http/fetch.ts';
 import { resendCountProcessor } from '../../../src/adapters/otel/index.ts';
 import { pipeline, retry, timeout } from '../../../src/index.ts';
-import { listenToDiag, register, tracesSdk, unregister } from '../otel/sdk.ts';
+import { register, tracesSdk, withoutComplaints } from '../otel/sdk.ts';
 
-let diag: string[];
-
-beforeEach(() => {
-  diag = listenToDiag();
-});
-
-afterEach(() => {
-  unregister();
-  expect(diag).toEqual([]);
-});
+withoutComplaints();
 
 test('http.request.resend_count reaches the client span of fetch', async () => {
   const sdk = tracesSdk({ processors: [resendCountProcessor()] });

@@ -1,19 +1,10 @@
 import * as otel from '@opentelemetry/api';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { getAttempt, resendCountProcessor } from '../../../src/adapters/otel/index.ts';
 import { fakePipeline } from './fake.ts';
-import { listenToDiag, register, tracesSdk, unregister } from './sdk.ts';
+import { register, tracesSdk, withoutComplaints } from './sdk.ts';
 
-let diag: string[];
-
-beforeEach(() => {
-  diag = listenToDiag();
-});
-
-afterEach(() => {
-  unregister();
-  expect(diag).toEqual([]);
-});
+withoutComplaints();
 
 test('repeated HTTP client spans carry http.request.resend_count, nothing else does', async () => {
   const sdk = tracesSdk({ processors: [resendCountProcessor()] });

@@ -2,21 +2,15 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import * as otel from '@opentelemetry/api';
 import { bulkhead, fallback, pipeline, retry, timeout } from 'seaworthy';
 import { getAttempt } from 'seaworthy/otel';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { listenToDiag, register, tracesSdk, unregister } from './sdk.ts';
+import { beforeEach, expect, test } from 'vitest';
+import { register, tracesSdk, withoutComplaints } from './sdk.ts';
 
 let sdk: ReturnType<typeof tracesSdk>;
-let diag: string[];
 
+withoutComplaints();
 beforeEach(() => {
   sdk = tracesSdk();
-  diag = listenToDiag();
   register({ tracerProvider: sdk.provider });
-});
-
-afterEach(() => {
-  unregister();
-  expect(diag).toEqual([]);
 });
 
 const app = () => otel.trace.getTracer('app');

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { describe as description, ErrorTypes } from '../../../src/adapters/otel/error-type.ts';
 import {
   BulkheadFullError,
@@ -7,18 +7,9 @@ import {
   DrainingError,
   TimeoutError,
 } from '../../../src/core/errors.ts';
-import { listenToDiag, unregister } from './sdk.ts';
+import { withoutComplaints } from './sdk.ts';
 
-let diag: string[];
-
-beforeEach(() => {
-  diag = listenToDiag();
-});
-
-afterEach(() => {
-  unregister();
-  expect(diag).toEqual([]);
-});
+withoutComplaints();
 
 const origin = { policy: 'p/x', pipeline: 'p' };
 const hostile = new Proxy(

@@ -15,6 +15,7 @@ import {
   type SpanProcessor,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
+import { afterEach, beforeEach, expect } from 'vitest';
 
 /** One exported stream, flat. */
 export interface Point {
@@ -99,6 +100,18 @@ export function listenToDiag(): string[] {
     { logLevel: otel.DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
   return heard;
+}
+
+/** For a whole test file: forgets every global after each test, and no test may have made the API or the SDK complain. */
+export function withoutComplaints(): void {
+  let heard: string[];
+  beforeEach(() => {
+    heard = listenToDiag();
+  });
+  afterEach(() => {
+    unregister();
+    expect(heard).toEqual([]);
+  });
 }
 
 /** Registers what is given, and a context manager. */
