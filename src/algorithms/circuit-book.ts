@@ -1,6 +1,7 @@
 import { Circuit, type CircuitRules, type Settlement } from './circuit.ts';
 import { type CircuitOptions, circuitRules, type Fault, isBreaker } from './circuit-options.ts';
 import { type CircuitSnapshots, checkSnapshot } from './circuit-state.ts';
+import { count } from './counts.ts';
 import { KeyedStates } from './idle-keys.ts';
 
 /** The numbers of each circuit, and where they begin. */
@@ -81,6 +82,7 @@ function checkSnapshots(value: unknown): CircuitSnapshots {
 export class CircuitBook {
   readonly main: CircuitRecord;
   private readonly options: BookOptions;
+  private readonly slowMs: number;
   private readonly kept: CircuitSnapshots | undefined;
   private readonly keyed: KeyedStates<CircuitRecord>;
   /** All keys are the main circuit's. */
@@ -89,7 +91,10 @@ export class CircuitBook {
   private readonly unseen: CircuitRecord;
   /** User code that failed and nobody has been told of. */
   private readonly faults: Fault[] = [];
-  private readonly now: () => number;
+  /** How many faults and holds on all wait to be told. */
+  private untold = 0;
+  /** The exact time, in monotonic milliseconds. */
+  readonly now: () => number;
   private readonly holds = { isolated: 0, disabled: 0 };
   private readonly held: Change[] = [];
   private readonly transitions: Record<HeldState, number> = {
@@ -104,6 +109,7 @@ export class CircuitBook {
 
   constructor(options: BookOptions, keys: { readonly max: number; readonly idleMs: number }, now: () => number) {
     this.options = options;
+    this.slowMs = options.slowMs ?? Number.POSITIVE_INFINITY;
     this.now = now;
     this.kept = options.initialState === undefined ? undefined : checkSnapshots(options.initialState);
     this.single = isBreaker(options.breaker);
@@ -136,7 +142,10 @@ export class CircuitBook {
   }
 
   private rules(): CircuitRules {
-    return circuitRules(this.options, (fault) => this.faults.push(fault));
+    return circuitRules(this.options, (fault) => {
+      this.faults.push(fault);
+      this.untold++;
+    });
   }
 
   private make(key: string | undefined, rules: CircuitRules = this.rules()): CircuitRecord {
@@ -169,7 +178,7 @@ export class CircuitBook {
 
   /** Whether slowness counts, so that somebody must say when the work began. */
   get timed(): boolean {
-    return this.options.slowMs !== undefined;
+    return this.slowMs !== Number.POSITIVE_INFINITY;
   }
 
   /** Asks to let a call in that has started `before` user functions; an admission to give back with `settle`, or `undefined` for no (see {@link refuse}). */
@@ -181,24 +190,23 @@ export class CircuitBook {
   }
 
   /** Turns a call away for good: counts it, and says why and when asking again makes sense. */
-  refuse(record: CircuitRecord, now: number): Refusal {
+  refuse(record: CircuitRecord): Refusal {
     this.executions.rejected++;
     const isolated = this.isolated(record);
     this.rejections[isolated ? 'circuit_isolated' : 'circuit_open']++;
     if (isolated) return { reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY };
-    return { reason: 'circuit_open', retryAfterMs: record.circuit.retryAfterMs(now) };
+    return { reason: 'circuit_open', retryAfterMs: record.circuit.retryAfterMs(this.now()) };
   }
 
   /** Says how an admitted call ended; `error` is kept where it opens the circuit. */
   settle(admission: Admission, result: Settlement, now: number, error: unknown, errorType?: string): void {
     const { record, permit, startedAt } = admission;
     record.inFlight--;
-    this.executions[result]++;
+    count(this.executions, result);
     if (permit === UNASKED) return;
-    const { slowMs = Number.POSITIVE_INFINITY } = this.options;
-    const slow = startedAt !== undefined && now - startedAt > slowMs;
+    const slow = startedAt !== undefined && now - startedAt > this.slowMs;
     record.circuit.settle(permit, result, slow, now);
-    this.count(record, error, errorType);
+    if (record.circuit.transitions.length !== 0) this.count(record, error, errorType);
   }
 
   private count(record: CircuitRecord, error?: unknown, errorType?: string): void {
@@ -220,22 +228,19 @@ export class CircuitBook {
 
   /** Whether there are changes of state or faults that nobody has been told of: asked for every call. */
   hasNews(record: CircuitRecord): boolean {
-    return (
-      record.circuit.transitions.length !== 0 ||
-      record.news.length !== 0 ||
-      this.held.length !== 0 ||
-      this.faults.length !== 0
-    );
+    return this.untold !== 0 || record.news.length !== 0 || record.circuit.transitions.length !== 0;
   }
 
   /** Hands over the faults of user code that nobody has been told of. */
   takeFaults(): readonly Fault[] {
+    this.untold -= this.faults.length;
     return this.faults.splice(0);
   }
 
   /** The changes of state that nobody has been told of: this circuit's, and the holds on all. */
   news(record: CircuitRecord): readonly Change[] {
     this.count(record);
+    this.untold -= this.held.length;
     return [...this.held.splice(0), ...record.news.splice(0)];
   }
 
@@ -248,6 +253,7 @@ export class CircuitBook {
       const to = this.state(record);
       if (from === to) return;
       const why = { failureRatio: undefined, error: undefined, errorType: undefined };
+      if (record === undefined) this.untold++;
       this.note(record?.news ?? this.held, { from, to, at: this.now(), key: record?.key, ...why });
     };
     change(1);

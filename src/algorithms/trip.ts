@@ -97,8 +97,11 @@ class RatioTrip implements Trip {
 
   private reached(now: number): boolean {
     const failures = this.window.failures(now);
-    // Nearly every call that goes well ends here.
-    if (failures === 0 && this.slowShare === Infinity) return false;
+    // Nearly every call that goes well has no more to ask.
+    return (failures !== 0 || this.slowShare !== Infinity) && this.exceeded(now, failures);
+  }
+
+  private exceeded(now: number, failures: number): boolean {
     const calls = this.window.calls(now);
     if (calls < this.minimumCalls) return false;
     // A circuit of which nothing failed stays closed even where the share that opens is 0.

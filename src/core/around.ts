@@ -58,6 +58,9 @@ interface Inner {
   settle(ok: boolean, result: unknown): void;
 }
 
+/** What a middleware that goes inwards once more makes of the next attempt; how long it waited is its own affair. */
+const AGAIN = { kind: 'retry', delayMs: 0 } as const;
+
 /** One run of the middleware. */
 interface Run {
   readonly work: Work;
@@ -77,7 +80,7 @@ class AroundStage extends Stage {
   }
 
   override enter(call: Call): void {
-    const work = new Work(call, this, this.execution(call).attempt || 1);
+    const work = new Work(call, this, this.attemptOf(call));
     const run: Run = { work, inners: new Map(), again: false };
     call.memo[this.slot] = run;
     const next: Next = (signal) => this.next(call, run, signal);
@@ -113,7 +116,7 @@ class AroundStage extends Stage {
       };
       inners.set(fork, inner);
       signal?.addEventListener('abort', stop);
-      if (run.again && this.repeats) this.execution(call).attemptKind = 'retry';
+      if (run.again && this.repeats) this.execution(call).again = AGAIN;
       run.again = true;
       fork.guarded(() => this.inner.enter(fork));
     });

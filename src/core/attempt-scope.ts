@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
 import type { Call } from './call.ts';
-import { type Execution, spanEnd } from './execution.ts';
+import { Attempt, type Execution, spanEnd } from './execution.ts';
 import { judge } from './judge.ts';
 import type { Judgement } from './outcome.ts';
 import { type DropReason, Stage } from './policy.ts';
@@ -9,7 +9,7 @@ import { type DropReason, Stage } from './policy.ts';
 /** Opens and closes an attempt: just inside the innermost stage that repeats, so that a call turned away inside it has one too. */
 export class AttemptScope extends Stage {
   override readonly frame = true;
-  /** When it began, and what the observers made of it: two that a middleware runs at a time keep theirs apart. */
+  /** Its number, and what is known of it where somebody watches: several that a middleware runs at a time keep theirs apart. */
   override readonly slots = 2;
   private readonly clock: Clock;
 
@@ -18,65 +18,70 @@ export class AttemptScope extends Stage {
     this.clock = clock;
   }
 
+  /** From 1. */
+  numberOf(call: Call): number {
+    return call.memo[this.slot] as number;
+  }
+
+  /** What is known of the attempt that `call` is in; nothing unless somebody watches. */
+  of(call: Call): Attempt | undefined {
+    return call.memo[this.slot + 1] as Attempt | undefined;
+  }
+
   override enter(call: Call): void {
     const execution = this.scope.of(call);
-    execution.attempt++;
+    call.memo[this.slot] = ++execution.attempt;
     execution.rescued = false;
-    if (execution.interest !== 0) {
-      call.memo[this.slot] = this.clock.now();
-      execution.attemptCalled = false;
-      execution.attemptTokens = this.scope.pipeline.observers.start('attempt', execution, execution.tokens);
-      call.memo[this.slot + 1] = execution.attemptTokens;
-    }
+    if (execution.interest !== 0) this.watch(call, execution);
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
   }
 
+  private watch(call: Call, execution: Execution): void {
+    const attempt = new Attempt(execution, this.clock.now());
+    call.memo[this.slot + 1] = attempt;
+    attempt.tokens = this.scope.pipeline.observers.start('attempt', attempt, execution.tokens);
+  }
+
   override succeed(call: Call, value: unknown): void {
-    const execution = this.scope.of(call);
-    if (execution.interest !== 0) {
-      const judged = judge(this, call, undefined, true, value);
-      this.close(call, execution, execution.endedAs(judged), undefined, judged);
-    }
+    const attempt = this.of(call);
+    if (attempt !== undefined) this.report(call, attempt, value);
     if (call.at !== this.index) return;
     call.at--;
     call.heard = true;
     this.outer.succeed(call, value);
   }
 
+  private report(call: Call, attempt: Attempt, value: unknown): void {
+    const judged = judge(this, call, undefined, true, value);
+    this.close(attempt, attempt.execution.endedAs(judged), undefined, judged);
+  }
+
   override fail(call: Call, error: unknown): void {
-    const execution = this.scope.of(call);
-    if (execution.interest !== 0) {
+    const attempt = this.of(call);
+    if (attempt !== undefined) {
       const judged = judge(this, call, undefined, false, error);
-      this.close(call, execution, judged.verdict, error, judged);
+      this.close(attempt, judged.verdict, error, judged);
     }
     this.raise(call, error);
   }
 
   override drop(call: Call, why: DropReason, reason: unknown): void {
-    const execution = this.scope.of(call);
-    if (execution.interest === 0) return;
+    const attempt = this.of(call);
+    if (attempt === undefined) return;
     const failed = why === 'timed_out';
-    this.close(call, execution, failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
+    this.close(attempt, failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
   }
 
-  private close(
-    call: Call,
-    execution: Execution,
-    outcome: OutcomeName,
-    error: unknown,
-    judged: Judgement | undefined,
-  ): void {
-    const durationMs = this.clock.now() - (call.memo[this.slot] as number);
-    const tokens = call.memo[this.slot + 1] as unknown[] | undefined;
-    if (execution.attemptTokens === tokens) execution.attemptTokens = undefined;
+  private close(attempt: Attempt, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
+    const durationMs = this.clock.now() - attempt.startedAt;
     this.scope.pipeline.observers.end(
       'attempt',
-      tokens,
-      spanEnd(execution, outcome, error, judged, durationMs, execution.attemptCalled),
-      execution,
+      attempt.tokens,
+      spanEnd(outcome, error, judged, durationMs, attempt.attempt, attempt.called),
+      attempt,
     );
   }
 }

@@ -1,6 +1,7 @@
 import type { Timer } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
-import type { Hub } from './cancellation.ts';
+import type { Seat } from './cancellation.ts';
+import type { OwnDeadline } from './deadlines.ts';
 import { type AsyncContext, capture } from './context.ts';
 import type { RunOptions } from './execute-options.ts';
 import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
@@ -50,17 +51,16 @@ export class Call {
   orphans: Work[] | null = null;
   /** Milliseconds on the clock at which the caller's `timeoutMs` is over. */
   deadline: number | null = null;
-  alarm: Timer | null = null;
+  alarm: OwnDeadline | null = null;
   context: AsyncContext | null = null;
-  hub: Hub | null = null;
-  hubPrevious: Call | null = null;
-  hubNext: Call | null = null;
+  /** Its place behind the caller's signal. */
+  seat: Seat | null = null;
   private readonly asOutcome: boolean;
   private ended: 'pending' | 'value' | 'failure' = 'pending';
   private result: unknown = undefined;
   /** While the outward run happens inside the function's own promise chain, which then carries the result. */
   private chained = false;
-  private promise: Promise<unknown> | null = null;
+  promise: Promise<unknown> | null = null;
   resolve: ((value: unknown) => void) | null = null;
   reject: ((error: unknown) => void) | null = null;
 
@@ -88,23 +88,9 @@ export class Call {
   /** The same call once more, for what is inside `stage`. It comes back to that stage, as itself. */
   fork(stage: Stage): Call {
     const fork = new Call(this.stages, this.memo.slice(), this.fn, this.options, false, this, stage.index);
-    fork.blank(stage.nextSlot);
+    fork.memo.fill(undefined, stage.nextSlot);
     fork.at = stage.innerIndex;
     return fork;
-  }
-
-  /** When the nearest timeout around stage `index`, or the deadline, is due on the clock. */
-  due(index: number): number {
-    // A leading fallback is not cut by the deadline.
-    const cut = index > (this.stages[0] as ExecutionScope).guard;
-    let due = cut ? (this.root.deadline ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
-    for (let i = 0; i < index; i++) due = Math.min(due, this.stages[i]!.due(this));
-    return due;
-  }
-
-  /** Forgets what the stages from memo slot `from` on kept. */
-  blank(from: number): void {
-    this.memo.fill(undefined, from);
   }
 
   /** Runs `step` as the frame does: what an author's stage throws ends the call, gives back what others hold, and is reported. */
@@ -150,7 +136,7 @@ export class Call {
   /** The outermost stage has answered, or the call was given up. */
   finish(ok: boolean, result: unknown): void {
     if (this.ended !== 'pending') return;
-    this.hub?.leave(this);
+    this.seat?.hub.leave(this.seat);
     this.alarm?.cancel();
     this.ended = ok ? 'value' : 'failure';
     this.result = result;
@@ -175,6 +161,16 @@ export class Call {
     if (this.ended !== 'pending') this.deliver();
   }
 
+  /** Sends it inwards. */
+  begin(): void {
+    try {
+      this.stages[0]!.enter(this);
+    } catch (bug) {
+      this.broken(bug);
+    }
+  }
+
+  /** The caller's promise, where the function's own end has not made it. */
   settlement(): Promise<unknown> {
     if (this.ended === 'pending') this.open();
     if (this.promise !== null) return this.promise;

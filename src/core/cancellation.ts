@@ -3,6 +3,20 @@ import { type Idle, sweepSoon } from './idle.ts';
 
 let hubs: WeakMap<AbortSignal, Hub> | undefined;
 
+/** A call's place behind its caller's signal. */
+export class Seat {
+  readonly call: Call;
+  readonly hub: Hub;
+  previous: Seat | null = null;
+  next: Seat | null;
+
+  constructor(call: Call, hub: Hub, next: Seat | null) {
+    this.call = call;
+    this.hub = hub;
+    this.next = next;
+  }
+}
+
 /**
  * All calls behind one caller's signal. Node looks through every listener when one is added or removed, so a listener
  * per call makes a shared signal quadratic; one listener with an intrusive list behind it costs the same for any number.
@@ -10,7 +24,7 @@ let hubs: WeakMap<AbortSignal, Hub> | undefined;
 export class Hub implements Idle {
   sweeping = false;
   private readonly signal: AbortSignal;
-  private first: Call | null = null;
+  private first: Seat | null = null;
   private listening = false;
 
   private constructor(signal: AbortSignal) {
@@ -18,7 +32,8 @@ export class Hub implements Idle {
   }
 
   /** Ends `call` with the signal's reason when that aborts, until the call has ended by itself. */
-  static join(signal: AbortSignal, call: Call): void {
+  static join(signal: AbortSignal | undefined, call: Call): void {
+    if (signal === undefined || signal.aborted) return;
     hubs ??= new WeakMap();
     let hub = hubs.get(signal);
     if (hub === undefined) {
@@ -29,21 +44,21 @@ export class Hub implements Idle {
   }
 
   private add(call: Call): void {
-    call.hub = this;
-    call.hubNext = this.first;
-    if (this.first !== null) this.first.hubPrevious = call;
-    this.first = call;
+    const seat = new Seat(call, this, this.first);
+    call.seat = seat;
+    if (seat.next !== null) seat.next.previous = seat;
+    this.first = seat;
     if (this.listening) return;
     this.listening = true;
     this.signal.addEventListener('abort', this);
   }
 
-  leave(call: Call): void {
-    const { hubPrevious, hubNext } = call;
-    if (hubPrevious === null) this.first = hubNext;
-    else hubPrevious.hubNext = hubNext;
-    if (hubNext !== null) hubNext.hubPrevious = hubPrevious;
-    call.hub = call.hubPrevious = call.hubNext = null;
+  leave(seat: Seat): void {
+    const { call, previous, next } = seat;
+    if (previous === null) this.first = next;
+    else previous.next = next;
+    if (next !== null) next.previous = previous;
+    call.seat = null;
     if (this.first === null) sweepSoon(this);
   }
 
@@ -52,9 +67,9 @@ export class Hub implements Idle {
     const { reason } = this.signal;
     // User code run on the way may add and end others, so the list is read anew each time.
     while (this.first !== null) {
-      const call: Call = this.first;
-      this.leave(call);
-      call.cancel(reason);
+      const seat: Seat = this.first;
+      this.leave(seat);
+      seat.call.cancel(reason);
     }
   }
 

@@ -26,7 +26,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
   const row: Stage[] = [];
   const limiters = new Set<Policy<any>>();
 
-  const add = (stage: Stage, scope: ExecutionScope, label: string, inAttempt: boolean): void => {
+  const add = (stage: Stage, scope: ExecutionScope, label: string, attempts: AttemptScope | null): void => {
     stage.index = row.length;
     stage.outer = row.at(-1) ?? exit;
     stage.slot = stage.outer.nextSlot;
@@ -34,7 +34,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
     leadInto(stage);
     stage.scope = scope;
     stage.label = label;
-    stage.inAttempt = inAttempt;
+    stage.attempts = attempts;
     row.push(stage);
   };
 
@@ -63,14 +63,14 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
       own.repeats = innermost >= 0;
       listen();
     }
-    const attempts = own.repeats || own.observers.wantAttempts;
-    add(scope, scope, own.name, false);
+    const wanted = own.repeats || own.observers.wantAttempts;
+    add(scope, scope, own.name, null);
     let leading = !nested;
-    let inAttempt = false;
+    let attempts: AttemptScope | null = null;
     const open = () => {
-      if (!attempts || inAttempt) return;
-      inAttempt = true;
-      add(new AttemptScope(core.clock), scope, own.name, true);
+      if (!wanted || attempts !== null) return;
+      attempts = new AttemptScope(core.clock);
+      add(attempts, scope, own.name, attempts);
     };
     stages.forEach((stage, i) => {
       leading &&= stage instanceof Stage && stage.rescues;
@@ -78,7 +78,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
       if (innermost >= 0 && i > innermost) open();
       const part = own.parts[i]!;
       if ('nested' in part) lay(part.nested, true);
-      else add(stage as Stage, scope, part.label, inAttempt);
+      else add(stage as Stage, scope, part.label, attempts);
     });
     open();
   };
@@ -86,15 +86,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
   lay(core, false);
   // The function counts as an attempt of whoever repeats closest to it.
   const closest = row.findLast((stage) => stage instanceof ExecutionScope || stage instanceof AttemptScope)!;
-  add(
-    new Invoke(
-      row.filter((stage) => stage.timesWork),
-      row.filter((stage) => stage instanceof ExecutionScope),
-    ),
-    closest.scope,
-    closest.label,
-    true,
-  );
+  add(new Invoke(row), closest.scope, closest.label, closest.attempts);
   row.forEach(layDetour);
   const root = row[0] as ExecutionScope;
   root.plain = row.every((stage) => stage.scope.pipeline.classify === undefined);

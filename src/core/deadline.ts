@@ -1,5 +1,5 @@
 import type { Call } from './call.ts';
-import { Deadline, deadlineIn } from './deadlines.ts';
+import { OwnDeadline } from './deadlines.ts';
 import { DeadlineExceededError, TimeoutError, withoutStack } from './errors.ts';
 import { interrupt } from './interrupt.ts';
 import type { Stage } from './policy.ts';
@@ -9,13 +9,15 @@ import type { ExecutionScope } from './scope.ts';
  * The caller's own `timeoutMs`. It acts as a timeout just inside the leading fallbacks, which may still answer when it has
  * passed, but is no stage: most calls have none, and would walk through it all the same.
  */
-export function armDeadline(call: Call, scope: ExecutionScope, ms: number): void {
+export function armDeadline(call: Call, scope: ExecutionScope): void {
   const { clock } = scope;
+  const ms = call.options.timeoutMs;
+  if (ms === undefined) return;
   call.deadline = clock.now() + ms;
   // With nothing left, whatever needs time finds out by itself, and a fallback is asked as after any other rejection.
   if (ms <= 0 || ms === Number.POSITIVE_INFINITY) return;
   call.capture();
-  call.alarm = deadlineIn(clock, new Deadline(() => expire(call, scope, ms), call, ms));
+  call.alarm = new OwnDeadline(clock, ms, () => expire(call, scope, ms));
 }
 
 function expire(call: Call, scope: ExecutionScope, timeoutMs: number): void {
@@ -32,6 +34,15 @@ function expire(call: Call, scope: ExecutionScope, timeoutMs: number): void {
     call.heard = true;
     call.stages[guard]!.fail(call, error);
   });
+}
+
+/** When the nearest timeout around stage `index`, or the deadline, will end `call`: milliseconds on the clock, or `Infinity`. */
+export function dueBefore(call: Call, index: number): number {
+  // A leading fallback is not cut by the deadline.
+  const cut = index > (call.stages[0] as ExecutionScope).guard;
+  let due = cut ? (call.root.deadline ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+  for (let i = 0; i < index; i++) due = Math.min(due, call.stages[i]!.due(call));
+  return due;
 }
 
 /** The rejection of a start for which too little time is left; counted, and told. */

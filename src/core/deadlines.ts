@@ -5,33 +5,28 @@ import { type Idle, sweepSoon } from './idle.ts';
 /** How late, in milliseconds, a timer must be for us to think that the event loop was blocked. */
 const STALL_MS = 10;
 
-/** One deadline in a list. */
-export class Deadline {
+/** One deadline in a list; every call with a timeout has one, so it is as small as can be. */
+export class Deadline<T = unknown> {
   /** Milliseconds on the clock. */
-  due = 0;
-  previous: Deadline | null = null;
-  next: Deadline | null = null;
-  /** Its length in milliseconds. */
-  readonly ms: number;
+  readonly due: number;
   /** What it is about. */
-  readonly subject: unknown;
-  /** Its own timer, when it stands in no list. */
-  timer: Timer | null = null;
-  private readonly fire: (deadline: Deadline) => void;
+  readonly subject: T;
+  previous: Deadline<T> | null;
+  next: Deadline<T> | null = null;
 
-  constructor(fire: (deadline: Deadline) => void, subject: unknown, ms: number) {
-    this.fire = fire;
+  constructor(subject: T, due: number, previous: Deadline<T> | null) {
+    this.due = due;
     this.subject = subject;
-    this.ms = ms;
+    this.previous = previous;
   }
+}
 
-  /** Time is up; what that throws must not stop the others. */
-  expire(): void {
-    try {
-      this.fire(this);
-    } catch (bug) {
-      warn('A timeout threw outside of user code, which is a bug.', bug);
-    }
+/** Time is up; what that throws must not stop the others. */
+function fired<T>(fire: (subject: T) => void, subject: T): void {
+  try {
+    fire(subject);
+  } catch (bug) {
+    warn('A timeout threw outside of user code, which is a bug.', bug);
   }
 }
 
@@ -41,36 +36,39 @@ export class Deadline {
  * itself is late the event loop was blocked, and answers may lie unread in the sockets: one more turn delivers them
  * before anything is timed out.
  */
-export class DeadlineList implements Idle {
+export class DeadlineList<T> implements Idle {
   sweeping = false;
   private readonly clock: Clock;
   /** Their length in milliseconds. */
   readonly ms: number;
+  private readonly fire: (subject: T) => void;
   private readonly holds: boolean;
-  private first: Deadline | null = null;
-  private last: Deadline | null = null;
+  private first: Deadline<T> | null = null;
+  private last: Deadline<T> | null = null;
   private timer: Timer | null = null;
   private graced = false;
   private readonly tick = (): void => this.ring();
 
-  /** Without `holds` a process that has nothing else to do may exit before they are due. */
-  constructor(clock: Clock, ms: number, holds = true) {
+  /** `fire` hears of each that is due. Without `holds` a process that has nothing else to do may exit before that. */
+  constructor(clock: Clock, ms: number, fire: (subject: T) => void, holds = true) {
     this.clock = clock;
     this.ms = ms;
+    this.fire = fire;
     this.holds = holds;
   }
 
-  add(deadline: Deadline): void {
-    deadline.due = this.clock.now() + this.ms;
+  /** A deadline from now on, to be removed when it does not matter any more. */
+  add(subject: T): Deadline<T> {
     const { last } = this;
-    deadline.previous = last;
+    const deadline = new Deadline(subject, this.clock.now() + this.ms, last);
     if (last === null) this.first = deadline;
     else last.next = deadline;
     this.last = deadline;
     if (this.timer === null) this.arm(this.ms);
+    return deadline;
   }
 
-  remove(deadline: Deadline): void {
+  remove(deadline: Deadline<T>): void {
     const { previous, next } = deadline;
     if (previous === null) {
       // Fired ones are out already.
@@ -104,9 +102,9 @@ export class DeadlineList implements Idle {
     }
     this.graced = false;
     while (this.first !== null && this.first.due <= now) {
-      const deadline: Deadline = this.first;
+      const deadline: Deadline<T> = this.first;
       this.remove(deadline);
-      deadline.expire();
+      fired(this.fire, deadline.subject);
     }
     // User code run by what expired may have armed it for a deadline of its own, which is later than what remains.
     if (this.first === null) return;
@@ -123,11 +121,20 @@ export class DeadlineList implements Idle {
 }
 
 /** One deadline of its own length, with the same grace; for lengths that differ from call to call. */
-export function deadlineIn(clock: Clock, deadline: Deadline): Timer {
-  deadline.due = clock.now() + deadline.ms;
-  let timer = clock.after(deadline.ms, () => {
-    if (clock.now() - deadline.due > STALL_MS) timer = clock.after(0, () => deadline.expire());
-    else deadline.expire();
-  });
-  return { cancel: () => timer.cancel(), ref: () => timer.ref(), unref: () => timer.unref() };
+export class OwnDeadline {
+  /** Milliseconds on the clock. */
+  readonly due: number;
+  private timer: Timer;
+
+  constructor(clock: Clock, ms: number, fire: () => void) {
+    this.due = clock.now() + ms;
+    this.timer = clock.after(ms, () => {
+      if (clock.now() - this.due > STALL_MS) this.timer = clock.after(0, () => fired(fire, undefined));
+      else fired(fire, undefined);
+    });
+  }
+
+  cancel(): void {
+    this.timer.cancel();
+  }
 }

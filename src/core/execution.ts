@@ -4,24 +4,35 @@ import type { Call } from './call.ts';
 import type { Judgement } from './outcome.ts';
 import type { PipelineCore } from './pipeline-core.ts';
 
+/** Why there is an attempt. */
+export type AttemptKind = CallInfo['attemptKind'];
+
+/** What is known of an execution, or of one attempt, only because somebody watches. */
+export class Watch {
+  /** Milliseconds on the pipeline's clock. */
+  readonly startedAt: number;
+  /** What the observers made of it. */
+  tokens: unknown[] | undefined = undefined;
+
+  constructor(startedAt: number) {
+    this.startedAt = startedAt;
+  }
+}
+
 /** One execution of one pipeline, nested ones included: what telemetry tells calls apart by. */
 export class Execution implements CallInfo {
   private readonly call: Call;
   private readonly core: PipelineCore;
+  /** Attempts so far. */
   attempt = 0;
-  attemptKind: 'initial' | 'retry' | 'hedge' = 'initial';
-  retryDelayMs = 0;
   /** Set by a stage that answered in place of the function. */
   rescued = false;
-  /** Whether the function was called at all, and in the attempt that runs. */
+  /** Whether the function was called at all. */
   called = false;
-  attemptCalled = false;
   interest: Interest = 0;
-  /** Negative when nobody wanted to know. */
-  startedAt = -1;
-  /** What the observers made of the execution, and of the attempt that runs. */
-  tokens: unknown[] | undefined = undefined;
-  attemptTokens: unknown[] | undefined = undefined;
+  watch: Watch | null = null;
+  /** What the next attempt will be; `null` is the initial one. */
+  again: { readonly kind: AttemptKind; readonly delayMs: number } | null = null;
   private id = '';
 
   constructor(call: Call, core: PipelineCore) {
@@ -29,9 +40,9 @@ export class Execution implements CallInfo {
     this.core = core;
   }
 
-  /** What the observers made of the attempt that runs, for what stands inside it, else of the execution. */
-  tokensOf(inAttempt: boolean): unknown[] | undefined {
-    return (inAttempt ? this.attemptTokens : undefined) ?? this.tokens;
+  /** What the observers made of it. */
+  get tokens(): unknown[] | undefined {
+    return this.watch?.tokens;
   }
 
   /** What a value that was judged so makes of an execution or an attempt. */
@@ -42,6 +53,14 @@ export class Execution implements CallInfo {
   get executionId(): string {
     if (this.id === '') this.id = `${this.core.name}-${++this.core.cells.ids}`;
     return this.id;
+  }
+
+  get attemptKind(): AttemptKind {
+    return this.again?.kind ?? 'initial';
+  }
+
+  get retryDelayMs(): number {
+    return this.again?.delayMs ?? 0;
   }
 
   get pipeline(): string {
@@ -61,15 +80,56 @@ export class Execution implements CallInfo {
   }
 }
 
-/** What the observers hear of the end of an execution, or of the attempt that runs. */
+/** One attempt of an execution that somebody watches; several may run at a time. */
+export class Attempt extends Watch implements CallInfo {
+  readonly execution: Execution;
+  readonly attempt: number;
+  readonly attemptKind: AttemptKind;
+  readonly retryDelayMs: number;
+  /** Whether the function was called in it. */
+  called = false;
+
+  constructor(execution: Execution, startedAt: number) {
+    super(startedAt);
+    this.execution = execution;
+    this.attempt = execution.attempt;
+    this.attemptKind = execution.attemptKind;
+    this.retryDelayMs = execution.retryDelayMs;
+  }
+
+  get interest(): Interest {
+    return this.execution.interest;
+  }
+
+  get executionId(): string {
+    return this.execution.executionId;
+  }
+
+  get pipeline(): string {
+    return this.execution.pipeline;
+  }
+
+  get key(): string | undefined {
+    return this.execution.key;
+  }
+
+  get attributes(): Readonly<Record<string, string | number | boolean>> | undefined {
+    return this.execution.attributes;
+  }
+
+  get deadline(): number {
+    return this.execution.deadline;
+  }
+}
+
+/** What the observers hear of the end of an execution (`attempts` so far) or of an attempt (its number). */
 export function spanEnd(
-  execution: Execution,
   outcome: OutcomeName,
   error: unknown,
   judged: Judgement | undefined,
   durationMs: number,
+  attempts: number,
   called: boolean,
 ): SpanEnd {
-  const attempts = execution.attempt || (execution.called ? 1 : 0);
   return { outcome, error, errorType: judged?.errorType, durationMs, attempts, rejected: !called };
 }

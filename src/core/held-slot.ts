@@ -1,5 +1,5 @@
 import type { Call } from './call.ts';
-import { Deadline, type DeadlineList } from './deadlines.ts';
+import type { Deadline, DeadlineList } from './deadlines.ts';
 import { afterWork } from './sleep.ts';
 
 /** Something with a limited number of slots. */
@@ -19,10 +19,10 @@ export function releaseAfterWork(
   call: Call,
   since: number,
   pool: SlotPool,
-  limit: DeadlineList | undefined,
+  limit: DeadlineList<() => void> | undefined,
   leaked: () => void,
 ): void {
-  let deadline: Deadline | undefined;
+  let deadline: Deadline<() => void> | undefined;
   let held = false;
   let over = false;
   const free = () => {
@@ -36,15 +36,9 @@ export function releaseAfterWork(
   if (over) return;
   held = true;
   pool.held++;
-  if (limit === undefined) return;
-  deadline = new Deadline(
-    () => {
-      pool.leaked++;
-      leaked();
-      free();
-    },
-    call,
-    limit.ms,
-  );
-  limit.add(deadline);
+  deadline = limit?.add(() => {
+    pool.leaked++;
+    leaked();
+    free();
+  });
 }

@@ -1,7 +1,8 @@
+import { AttemptScope } from './attempt-scope.ts';
 import type { Call } from './call.ts';
 import { deadlineExceeded } from './deadline.ts';
 import { Stage } from './policy.ts';
-import type { ExecutionScope } from './scope.ts';
+import { ExecutionScope } from './scope.ts';
 import { Work } from './work.ts';
 
 /** The innermost stage: calls the user's function. Its end comes back through `Work`, which knows when it really ended. */
@@ -14,33 +15,52 @@ export class Invoke extends Stage {
   /** The executions that a call of the function counts for: the pipeline's, and those of all nested ones. */
   private readonly scopes: readonly ExecutionScope[];
 
-  constructor(timed: readonly Stage[], scopes: readonly ExecutionScope[]) {
+  /** The attempts it is part of. */
+  private readonly around: readonly AttemptScope[];
+
+  constructor(row: readonly Stage[]) {
     super();
-    this.timed = timed;
-    this.scopes = scopes;
+    this.timed = row.filter((stage) => stage.timesWork);
+    this.scopes = row.filter((stage) => stage instanceof ExecutionScope);
+    this.around = row.filter((stage) => stage instanceof AttemptScope);
   }
 
   override enter(call: Call): void {
-    const { scope } = this;
-    const execution = scope.of(call);
-    const { deadline } = call.root;
-    if (deadline !== null) {
-      const now = scope.clock.now();
-      if (now >= deadline) return this.raise(call, deadlineExceeded(this, call, deadline - now));
-    }
-    for (let i = 0; i < this.scopes.length; i++) {
-      const scope = this.scopes[i]!;
-      const around = scope.of(call);
-      around.called = around.attemptCalled = true;
-      scope.pipeline.cells.attempts++;
-    }
-    if (this.timed.length > 0) {
-      const now = scope.clock.now();
-      for (const stage of this.timed) stage.started(ownerOf(call, stage.index), now);
-    }
+    if (call.root.deadline !== null && this.tooLate(call, call.root.deadline)) return;
+    let watched = false;
+    const { scopes } = this;
+    for (let i = 0; i < scopes.length; i++) if (scopes[i]!.called(call)) watched = true;
+    if (this.timed.length > 0) this.time(call);
+    call.invoked++;
+    if (call.parent !== null) this.count(call.parent);
+    const work = new Work(call, this, this.attemptOf(call));
+    work.start(call.fn, watched ? this.seen(call) : undefined);
+  }
+
+  /** Ends a call whose deadline has passed. */
+  private tooLate(call: Call, deadline: number): boolean {
+    const now = this.scope.clock.now();
+    if (now < deadline) return false;
+    this.raise(call, deadlineExceeded(this, call, deadline - now));
+    return true;
+  }
+
+  private time(call: Call): void {
+    const now = this.scope.clock.now();
+    for (const stage of this.timed) stage.started(ownerOf(call, stage.index), now);
+  }
+
+  private count(call: Call): void {
     for (let own: Call | null = call; own !== null; own = own.parent) own.invoked++;
-    const work = new Work(call, this, execution.attempt || 1);
-    work.start(call.fn, execution.tokensOf(true));
+  }
+
+  /** Tells the attempts that are watched, and answers what was made for the closest. */
+  private seen(call: Call): unknown[] | undefined {
+    for (const scope of this.around) {
+      const attempt = scope.of(call);
+      if (attempt !== undefined) attempt.called = true;
+    }
+    return this.about(call).tokens;
   }
 
   override returned(call: Call, value: unknown): void {

@@ -29,27 +29,20 @@ export class Observers {
   interest(): Interest {
     const { list } = this;
     // Asked for every call, and nearly always of OpenTelemetry's alone.
-    let most: Interest = list.length === 1 ? 0 : this.most(list);
-    try {
-      const wish = list[0]!.interest!();
-      if (wish > most) most = wish;
-    } catch (error) {
-      this.report(error);
-    }
-    return most;
+    if (list.length === 1) return this.wishOf(list[0]!);
+    return list.reduce<Interest>((most, observer) => {
+      const wish = this.wishOf(observer);
+      return wish > most ? wish : most;
+    }, 0);
   }
 
-  private most(list: readonly Observer[]): Interest {
-    let most: Interest = 0;
-    for (const observer of list.slice(1)) {
-      try {
-        const wish = observer.interest === undefined ? 2 : observer.interest();
-        if (wish > most) most = wish;
-      } catch (error) {
-        this.report(error);
-      }
+  private wishOf(observer: Observer): Interest {
+    try {
+      return observer.interest === undefined ? 2 : observer.interest();
+    } catch (error) {
+      this.report(error);
+      return 0;
     }
-    return most;
   }
 
   event(event: PolicyEvent, call: CallInfo, tokens: readonly unknown[] | undefined): void {

@@ -8,6 +8,7 @@ import type { PipelineSnapshot, PolicySnapshot } from '../telemetry/snapshot.ts'
 import { isBypassed } from './bypass.ts';
 import { DrainingError, withoutStack } from './errors.ts';
 import type { Observers } from './observers.ts';
+import { show } from './options.ts';
 import type { Classify } from './outcome.ts';
 import type { Policy, Stage } from './policy.ts';
 
@@ -129,8 +130,10 @@ export class PipelineCore implements PipelineInfo {
   }
 }
 
-/** The rejection of a call to a pipeline that takes none; apart, because a closure in the way of calls would cost each a scope object. */
-export function refuse(core: PipelineCore): DrainingError {
+/** Why a call with `fn` is not even begun: that is no function, or the pipeline takes no calls any more. */
+export function refuse(core: PipelineCore, fn: unknown): Error {
+  if (typeof fn !== 'function')
+    return new TypeError(`Cannot execute "${core.name}": the first argument must be a function, received ${show(fn)}`);
   core.cells.draining++;
   return withoutStack(core.stackTraces, () => new DrainingError({ policy: core.name, pipeline: core.name }));
 }

@@ -22,6 +22,7 @@ export class Pipeline<Alt = never> implements Disposable {
   /** Type only, as cockatiel has it. */
   declare readonly _altReturn: Alt;
   readonly #core: PipelineCore;
+  /** The memo of a call that has not begun. */
   readonly #blank: readonly undefined[];
 
   /** Use `pipeline()`. */
@@ -58,24 +59,15 @@ export class Pipeline<Alt = never> implements Disposable {
     const core = this.#core;
     let options = noOptions;
     try {
-      if (typeof fn !== 'function')
-        throw new TypeError(
-          `Cannot execute "${core.name}": the first argument must be a function, received ${show(fn)}`,
-        );
-      options = readOptions(given);
-      if (core.disposed) throw refuse(core);
+      if (typeof fn !== 'function' || core.disposed) throw refuse(core, fn);
+      if (given !== undefined) options = readOptions(given);
     } catch (error) {
       return asOutcome ? Promise.resolve({ status: 'failure', error }) : Promise.reject(error);
     }
     const call = new Call(core.stages, this.#blank.slice(), fn, options, asOutcome, null, -1);
-    const { signal } = options;
-    if (signal !== undefined && !signal.aborted) Hub.join(signal, call);
-    try {
-      core.stages[0]!.enter(call);
-    } catch (bug) {
-      call.broken(bug);
-    }
-    return call.settlement();
+    if (options !== noOptions) Hub.join(options.signal, call);
+    call.begin();
+    return call.promise ?? call.settlement();
   }
 
   /** `fn` behind the policies: the same parameters and `this`, the same result or what a policy answers in its place. */

@@ -1,10 +1,12 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
+import { warn } from '../ports/report.ts';
 import type { PolicyEvent } from '../telemetry/events.ts';
 import type { PolicyState } from '../telemetry/snapshot.ts';
+import type { AttemptScope } from './attempt-scope.ts';
 import type { Call } from './call.ts';
 import type { ErrorOrigin } from './errors.ts';
-import type { Execution } from './execution.ts';
+import type { Attempt, Execution } from './execution.ts';
 import type { ExecutionScope } from './scope.ts';
 import type { Work } from './work.ts';
 
@@ -74,8 +76,8 @@ export abstract class Stage {
   /** Full name, for errors and events. */
   label = '';
   scope!: ExecutionScope;
-  /** Whether it stands inside the attempts of its pipeline, and so speaks of the attempt. */
-  inAttempt = false;
+  /** The attempts of its pipeline, when it stands inside them. */
+  attempts: AttemptScope | null = null;
 
   /** On the way in: `proceed`, or answer at once with `pass` or `raise`. */
   enter(call: Call): void {
@@ -111,8 +113,10 @@ export abstract class Stage {
   /** A user function inside is about to be called; `now` is milliseconds on the clock. Only where `timesWork` says so. */
   started(_call: Call, _now: number): void {}
 
-  /** Work that this stage had abandoned has ended. */
-  late(): void {}
+  /** Work that this stage had abandoned has ended; a stage with a count of its own counts there. */
+  late(): void {
+    this.scope.pipeline.cells.late++;
+  }
 
   /** When this stage will end the call, on the pipeline's clock, else `Infinity`. */
   due(_call: Call): number {
@@ -130,7 +134,7 @@ export abstract class Stage {
   /** Inwards anew, with what the stages inside kept forgotten. */
   again(call: Call): void {
     if (call.at !== this.index) return;
-    call.blank(this.nextSlot);
+    call.memo.fill(undefined, this.nextSlot);
     this.proceed(call);
   }
 
@@ -155,6 +159,16 @@ export abstract class Stage {
     return this.scope.of(call);
   }
 
+  /** What it speaks of: the attempt it stands in, else the execution. */
+  about(call: Call): Attempt | Execution {
+    return this.attempts?.of(call) ?? this.scope.of(call);
+  }
+
+  /** The number of the attempt it stands in, else of the one that runs or ran last; from 1. */
+  attemptOf(call: Call): number {
+    return this.attempts?.numberOf(call) ?? (this.scope.of(call).attempt || 1);
+  }
+
   /** True when somebody listens to policy events; build none otherwise. */
   heardBy(call: Call): boolean {
     return this.scope.of(call).interest === 2;
@@ -162,12 +176,14 @@ export abstract class Stage {
 
   /** Tells the observers; ask `heardBy` first where building the event costs something. */
   tell(call: Call, event: PolicyEvent): void {
-    this.scope.announce(call, event, this.inAttempt);
+    const about = this.about(call);
+    this.scope.pipeline.observers.event(event, about, about.tokens);
   }
 
   /** User code that may not matter has thrown: it is reported once per place, and the call goes on. */
   fault(call: Call, where: string, error: unknown): void {
-    this.scope.faulted(call, this.label, where, error, this.inAttempt);
+    warn(`${this.label}: ${where} threw; the call went on without it.`, error);
+    if (this.heardBy(call)) this.tell(call, { type: 'fault', policy: this.label, where, error });
   }
 
   /** Who speaks, for an error. */

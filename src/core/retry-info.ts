@@ -16,7 +16,7 @@ export interface RetryInfo {
 
 /** Tells a backoff of `stage` about the `retry`th retry; the signal is made only when it is read. */
 export function retryInfo(stage: Stage, call: Call, retry: number, outcome: Outcome): RetryInfo {
-  const work = new Work(call, stage, stage.execution(call).attempt || 1);
+  const work = new Work(call, stage, stage.attemptOf(call));
   return {
     retry,
     outcome,

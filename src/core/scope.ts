@@ -1,9 +1,11 @@
+import { count } from '../algorithms/counts.ts';
 import { type Clock, coarse } from '../ports/clock.ts';
-import { warn } from '../ports/report.ts';
-import type { OutcomeName, PolicyEvent } from '../telemetry/events.ts';
+import type { OutcomeName } from '../telemetry/events.ts';
+import type { Interest } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
 import { armDeadline } from './deadline.ts';
-import { Execution, spanEnd } from './execution.ts';
+import { noOptions } from './execute-options.ts';
+import { Execution, spanEnd, Watch } from './execution.ts';
 import type { Giver } from './interrupt.ts';
 import { judge } from './judge.ts';
 import type { Judgement } from './outcome.ts';
@@ -29,40 +31,56 @@ export class ExecutionScope extends Stage {
     this.clock = clock;
     this.nested = nested;
     this.scope = this;
-    this.deadline = { label: `${pipeline.name}/deadline`, late: () => pipeline.cells.late++ };
+    this.deadline = { label: `${pipeline.name}/deadline`, late: () => this.late() };
   }
 
   of(call: Call): Execution {
     return call.memo[this.slot] as Execution;
   }
 
+  /** The function is called for it: counted. Answers whether somebody watches. */
+  called(call: Call): boolean {
+    const execution = this.of(call);
+    execution.called = true;
+    this.pipeline.cells.attempts++;
+    return execution.interest !== 0;
+  }
+
   override enter(call: Call): void {
     const { pipeline } = this;
-    if (this.nested && pipeline.disposed) return this.raise(call, refuse(pipeline));
+    if (this.nested && pipeline.disposed) return this.raise(call, refuse(pipeline, call.fn));
     const execution = new Execution(call, pipeline);
     call.memo[this.slot] = execution;
-    const { signal, timeoutMs } = call.options;
-    if (timeoutMs !== undefined && !this.nested) armDeadline(call, this, timeoutMs);
-    pipeline.cells.calls++;
-    pipeline.cells.active++;
+    if (call.options !== noOptions && !this.nested) armDeadline(call, this);
+    const { cells } = pipeline;
+    cells.calls++;
+    cells.active++;
     const interest = pipeline.interest();
-    if (interest !== 0 || pipeline.timed) {
-      execution.startedAt = this.clock.now();
-      execution.interest = interest;
-      if (interest !== 0) {
-        if (interest === 2) call.capture();
-        execution.tokens = pipeline.observers.start(
-          'execution',
-          execution,
-          this.nested ? this.outerTokens(call) : undefined,
-        );
-      }
-    }
-    if (!this.nested && signal?.aborted === true) return call.cancel(signal.reason);
+    if (interest !== 0 || pipeline.timed) this.watch(call, execution, interest);
+    if (call.options !== noOptions && this.stillborn(call)) return;
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
+  }
+
+  private watch(call: Call, execution: Execution, interest: Interest): void {
+    const watch = new Watch(this.clock.now());
+    execution.watch = watch;
+    execution.interest = interest;
+    if (interest === 2) call.capture();
+    if (interest === 0) return;
+    // What a nested execution began in. Only the first observer, OpenTelemetry's, is the same in every pipeline.
+    const parents = this.nested ? this.outer.about(call).tokens?.slice(0, 1) : undefined;
+    watch.tokens = this.pipeline.observers.start('execution', execution, parents);
+  }
+
+  /** Ends a call whose signal had aborted before it began. */
+  private stillborn(call: Call): boolean {
+    const { signal } = call.options;
+    if (this.nested || signal?.aborted !== true) return false;
+    call.cancel(signal.reason);
+    return true;
   }
 
   override succeed(call: Call, value: unknown): void {
@@ -93,35 +111,25 @@ export class ExecutionScope extends Stage {
     const now = coarse(this.clock);
     if (pipeline.recent.due(now)) pipeline.note(now);
     pipeline.cells.active--;
-    pipeline.cells.outcomes[outcome]++;
-    if (execution.interest === 0 && !(pipeline.timed && execution.startedAt >= 0)) return;
-    const durationMs = this.clock.now() - execution.startedAt;
+    count(pipeline.cells.outcomes, outcome);
+    if (execution.watch !== null) this.report(execution, execution.watch, outcome, error, judged);
+  }
+
+  private report(
+    execution: Execution,
+    { startedAt, tokens }: Watch,
+    outcome: OutcomeName,
+    error: unknown,
+    judged: Judgement | undefined,
+  ): void {
+    const { pipeline } = this;
+    const durationMs = this.clock.now() - startedAt;
     pipeline.latency?.record(durationMs);
-    if (execution.interest === 0) return;
-    pipeline.observers.end(
-      'execution',
-      execution.tokens,
-      spanEnd(execution, outcome, error, judged, durationMs, execution.called),
-      execution,
-    );
-  }
-
-  /** What a nested execution began in. Only the first observer, OpenTelemetry's, is the same in every pipeline. */
-  private outerTokens(call: Call): unknown[] | undefined {
-    const { outer } = this;
-    return outer.execution(call).tokensOf(outer.inAttempt)?.slice(0, 1);
-  }
-
-  /** Brings an event to the observers, with the token of what it happened in. */
-  announce(call: Call, event: PolicyEvent, inAttempt: boolean): void {
-    const execution = this.of(call);
-    this.pipeline.observers.event(event, execution, execution.tokensOf(inAttempt));
-  }
-
-  /** Reports user code that threw where that changes nothing. */
-  faulted(call: Call, policy: string, where: string, error: unknown, inAttempt: boolean): void {
-    warn(`${policy}: ${where} threw; the call went on without it.`, error);
-    if (this.of(call).interest === 2) this.announce(call, { type: 'fault', policy, where, error }, inAttempt);
+    const { interest, called } = execution;
+    if (interest === 0) return;
+    const attempts = execution.attempt || (called ? 1 : 0);
+    const end = spanEnd(outcome, error, judged, durationMs, attempts, called);
+    pipeline.observers.end('execution', tokens, end, execution);
   }
 
   /** Runs user code inside what the observers made for it. */

@@ -1,7 +1,8 @@
 import type { Call } from './call.ts';
 import { type AsyncContext, capture } from './context.ts';
+import { dueBefore } from './deadline.ts';
 import { because, isTimeoutError } from './errors.ts';
-import type { Execution } from './execution.ts';
+import type { Attempt, Execution } from './execution.ts';
 import type { Giver } from './interrupt.ts';
 import type { Stage } from './policy.ts';
 
@@ -19,6 +20,17 @@ export interface CallContext {
   readonly key: string | undefined;
 }
 
+/** That a run of user code was told to stop, and perhaps given up. */
+interface Stop {
+  readonly reason: unknown;
+  /** Who gave it up; `null` is the caller, or nobody yet. */
+  by: Giver | null;
+  /** What it was given up in; the call itself may be in another attempt, or a nested execution, by the time it ends. */
+  about: Attempt | Execution | null;
+  /** Who waits for its end. */
+  readonly waiting: (() => void)[];
+}
+
 /**
  * One run of user code for a call (the function, a fallback, an `around`): what that code sees, the fence for its late
  * answer, and the orphan when it was abandoned, in one object.
@@ -31,14 +43,9 @@ export class Work implements CallContext {
   serial = 0;
   readonly attempt: number;
   private over = false;
-  private aborted = false;
-  private reason: unknown = undefined;
-  private by: Giver | null = null;
-  /** What it was abandoned in; the call itself may be in another execution of a nested pipeline by the time it ends. */
-  private execution: Execution | null = null;
+  private stop: Stop | null = null;
   private controller: AbortController | null = null;
   private context: AsyncContext | null = null;
-  private waiting: (() => void)[] | null = null;
 
   constructor(call: Call, stage: Stage, attempt: number) {
     this.call = call;
@@ -51,14 +58,14 @@ export class Work implements CallContext {
       this.controller = new AbortController();
       // The abort may come from a shared timer, and its listeners are this caller's code.
       this.context = capture();
-      if (this.aborted) this.controller.abort(this.reason);
+      if (this.stop !== null) this.controller.abort(this.stop.reason);
     }
     return this.controller.signal;
   }
 
   get remainingMs(): number {
     const { call, stage } = this;
-    const due = call.due(stage.index);
+    const due = dueBefore(call, stage.index);
     return due === Number.POSITIVE_INFINITY ? due : due - stage.scope.clock.now();
   }
 
@@ -72,20 +79,22 @@ export class Work implements CallContext {
 
   /** Tells the user's code to stop, without giving it up. */
   abort(reason: unknown): void {
-    if (this.aborted || this.over) return;
-    this.aborted = true;
-    this.reason = reason;
-    const controller = this.controller;
-    if (controller !== null) this.context!.runInAsyncScope(() => controller.abort(reason));
+    if (this.stop !== null || this.over) return;
+    this.stop = { reason, by: null, about: null, waiting: [] };
+    this.tell(reason);
   }
 
   /** Nobody waits for it any more; `by` gave it up, `null` is the caller. */
   abandon(reason: unknown, by: Giver | null): void {
-    this.by = by;
-    const root = this.call.root;
-    this.execution = this.stage.execution(this.call);
-    (root.orphans ??= []).push(this);
-    this.abort(reason);
+    const { call, stage, stop } = this;
+    (call.root.orphans ??= []).push(this);
+    this.stop = { reason: stop === null ? reason : stop.reason, by, about: stage.about(call), waiting: [] };
+    if (stop === null) this.tell(reason);
+  }
+
+  private tell(reason: unknown): void {
+    const { controller } = this;
+    if (controller !== null) this.context!.runInAsyncScope(() => controller.abort(reason));
   }
 
   /** Whether `call`, or a fork of it, started this. */
@@ -94,9 +103,9 @@ export class Work implements CallContext {
     return false;
   }
 
-  /** Runs `then` when it has really ended. */
+  /** Runs `then` when it has really ended; asked of abandoned work only. */
   whenOver(then: () => void): void {
-    (this.waiting ??= []).push(then);
+    this.stop!.waiting.push(then);
   }
 
   /** Starts `body` and brings its end to the stage, in the caller's own async context; `token` is what telemetry made for it. */
@@ -149,7 +158,8 @@ export class Work implements CallContext {
 
   /** The answer of abandoned work: it moves nothing but what was held for it. */
   private late(ok: boolean, result: unknown): void {
-    const { call, stage, by, reason, execution } = this;
+    const { call, stage } = this;
+    const { by, reason, about, waiting } = this.stop!;
     const orphans = call.root.orphans;
     const at = orphans?.indexOf(this) ?? -1;
     if (at >= 0) orphans!.splice(at, 1);
@@ -157,16 +167,16 @@ export class Work implements CallContext {
     if (by !== null) by.late();
     else scope.pipeline.cells.late++;
     const policy = by?.label ?? scope.pipeline.name;
-    if (execution?.interest === 2)
+    if (about?.interest === 2)
       scope.pipeline.observers.event(
         ok ? { type: 'late', policy, value: result } : { type: 'late', policy, error: result },
-        execution,
-        execution.tokens,
+        about,
+        about.tokens,
       );
     if (ok) call.discard(result);
     // The function's own abort error belongs to the timeout that asked for it, unless it came too late to matter.
     else if (isTimeoutError(reason)) because(reason, result);
-    for (const then of this.waiting ?? []) call.guarded(then);
+    for (const then of waiting) call.guarded(then);
   }
 }
 

@@ -1,7 +1,7 @@
 import { Slots, type Ticket } from '../algorithms/slots.ts';
 import type { Call } from '../core/call.ts';
 import { deadlineExceeded } from '../core/deadline.ts';
-import { Deadline, DeadlineList } from '../core/deadlines.ts';
+import { type Deadline, DeadlineList } from '../core/deadlines.ts';
 import { BulkheadFullError, withoutStack } from '../core/errors.ts';
 import { releaseAfterWork } from '../core/held-slot.ts';
 import { check, either, flag, limitMs, needed, number, policyName } from '../core/options.ts';
@@ -92,34 +92,34 @@ export function bulkhead(options: BulkheadOptions): Bulkhead {
   };
 }
 
-/** What a call that holds a slot keeps, in place of its place in the queue. */
-const SEATED = true;
-
 /** A place in the queue, and when the wait is too long. */
 interface Waiting {
   readonly ticket: Ticket;
-  readonly deadline: Deadline | undefined;
+  readonly deadline: Deadline<Ticket> | undefined;
 }
 
+/** What a call that holds a slot keeps, in place of its place in the queue: how many user functions it had started by then. */
+type Seat = number;
+
 class BulkheadStage extends Stage {
-  /** The seat or the wait, and how many user functions had been started when the seat was taken. */
-  override readonly slots = 2;
   private readonly pool: Slots;
-  private readonly maxWaitMs: number;
   private readonly holdMs: number;
   private readonly host: Host;
-  private readonly list: DeadlineList | undefined;
-  private readonly holds: DeadlineList | undefined;
+  private readonly waits: DeadlineList<Ticket> | undefined;
+  private readonly holds: DeadlineList<() => void> | undefined;
 
   constructor(pool: Slots, maxWaitMs: number, holdMs: number, host: Host) {
     super();
     this.pool = pool;
-    this.maxWaitMs = maxWaitMs;
     this.holdMs = holdMs;
     this.host = host;
-    this.list = maxWaitMs === Number.POSITIVE_INFINITY ? undefined : new DeadlineList(host.clock, maxWaitMs);
+    this.waits = listOf(maxWaitMs, (ticket) => pool.expire(ticket), true);
     // The call has long been answered; only its slot waits, and for that no process stays.
-    this.holds = holdMs === Number.POSITIVE_INFINITY ? undefined : new DeadlineList(host.clock, holdMs, false);
+    this.holds = listOf(holdMs, (free) => free(), false);
+
+    function listOf<T>(ms: number, fire: (subject: T) => void, holds: boolean): DeadlineList<T> | undefined {
+      return ms === Number.POSITIVE_INFINITY ? undefined : new DeadlineList(host.clock, ms, fire, holds);
+    }
   }
 
   override enter(call: Call): void {
@@ -128,8 +128,7 @@ class BulkheadStage extends Stage {
   }
 
   private seat(call: Call): void {
-    call.memo[this.slot] = SEATED;
-    call.memo[this.slot + 1] = call.root.started;
+    call.memo[this.slot] = call.root.started satisfies Seat;
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
     call.heard = false;
@@ -137,21 +136,19 @@ class BulkheadStage extends Stage {
   }
 
   private queue(call: Call): void {
-    const { pool, list } = this;
+    const { pool } = this;
     if (pool.refuses()) return this.reject(call, 'bulkhead_full');
     const now = this.host.clock.now();
     const left = (call.root.deadline ?? Number.POSITIVE_INFINITY) - now;
     if (left <= 0) return this.raise(call, deadlineExceeded(this, call, left));
     const ticket = pool.wait(park(call, this), now);
-    const deadline = list === undefined ? undefined : new Deadline(() => pool.expire(ticket), call, this.maxWaitMs);
-    if (deadline !== undefined) list!.add(deadline);
-    call.memo[this.slot] = { ticket, deadline } satisfies Waiting;
+    call.memo[this.slot] = { ticket, deadline: this.waits?.add(ticket) } satisfies Waiting;
   }
 
   override resume(call: Call): void {
     const { ticket, deadline } = call.memo[this.slot] as Waiting;
     if (ticket.state === 'expired') return this.reject(call, 'queue_timeout');
-    if (deadline !== undefined) this.list!.remove(deadline);
+    if (deadline !== undefined) this.waits!.remove(deadline);
     const waitedMs = this.host.clock.now() - ticket.since;
     if (this.execution(call).interest !== 0) this.tell(call, { type: 'dequeued', policy: this.label, waitedMs });
     this.seat(call);
@@ -178,17 +175,17 @@ class BulkheadStage extends Stage {
   }
 
   override drop(call: Call, _why: DropReason): void {
-    const kept = call.memo[this.slot] as Waiting | typeof SEATED | undefined;
+    const kept = call.memo[this.slot] as Waiting | Seat | undefined;
     // Turned away, and a listener ended the call when it heard of that.
     if (kept === undefined) return;
-    if (kept === SEATED) return this.leave(call);
-    if (kept.deadline !== undefined) this.list!.remove(kept.deadline);
+    if (typeof kept === 'number') return this.leave(call);
+    if (kept.deadline !== undefined) this.waits!.remove(kept.deadline);
     this.pool.withdraw(kept.ticket);
   }
 
   private leave(call: Call): void {
     if (call.root.orphans === null || this.holdMs === 0) this.pool.release();
-    else this.hold(call, call.memo[this.slot + 1] as number);
+    else this.hold(call, call.memo[this.slot] as Seat);
   }
 
   private hold(call: Call, since: number): void {

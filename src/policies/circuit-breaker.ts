@@ -133,17 +133,16 @@ class CircuitBreakerStage extends Stage {
 
   override enter(call: Call): void {
     const { book } = this;
-    let now = this.now();
+    const now = this.now();
     const { key } = call.options;
     const record = key === undefined ? book.main : book.record(key, now);
-    let admission = book.admit(record, now, call.invoked);
     // A coarse reading may be older than the end of the break: nobody is turned away by it.
-    if (admission === undefined) admission = book.admit(record, (now = this.host.clock.now()), call.invoked);
+    const admission = book.admit(record, now, call.invoked) ?? book.admit(record, book.now(), call.invoked);
     // Kept before anybody is told, because a listener may end the call.
     call.memo[this.slot] = admission;
     if (book.hasNews(record)) this.announce(call, record);
-    if (admission === undefined) return this.reject(call, record, now);
-    if (this.scope.of(call).interest === 2)
+    if (admission === undefined) return this.reject(call, record);
+    if (this.heardBy(call))
       this.tell(call, { type: 'circuit_admission', policy: this.label, state: book.state(record) });
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
@@ -151,8 +150,8 @@ class CircuitBreakerStage extends Stage {
     this.inner.enter(call);
   }
 
-  private reject(call: Call, record: CircuitRecord, now: number): void {
-    const { reason, retryAfterMs } = this.book.refuse(record, now);
+  private reject(call: Call, record: CircuitRecord): void {
+    const { reason, retryAfterMs } = this.book.refuse(record);
     if (this.heardBy(call)) this.tell(call, { type: 'rejected', policy: this.label, reason, retryAfterMs });
     const make = () => new CircuitOpenError(reason, retryAfterMs, this.origin(call, record.cause));
     this.raise(call, withoutStack(this.host.stackTraces, make));

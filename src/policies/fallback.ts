@@ -1,14 +1,20 @@
 import type { Call } from '../core/call.ts';
-import { Deadline, deadlineIn } from '../core/deadlines.ts';
+import { OwnDeadline } from '../core/deadlines.ts';
 import { because, TimeoutError, withoutStack } from '../core/errors.ts';
-import type { Execution } from '../core/execution.ts';
 import { judge } from '../core/judge.ts';
 import { callable, check, either, isPlain, limitMs, needed, policyName, shape } from '../core/options.ts';
-import { type Judgement, type Matcher, matcher, type Outcome, resultOf, type When } from '../core/outcome.ts';
+import {
+  type Judgement,
+  type Matcher,
+  matcher,
+  type Outcome,
+  outcomeOf,
+  resultOf,
+  type When,
+} from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { judging } from '../core/policy-rules.ts';
 import { type CallContext, Work } from '../core/work.ts';
-import type { Timer } from '../ports/clock.ts';
 import type { SpanEnd } from '../telemetry/observer.ts';
 
 /** Options of {@link fallback}. */
@@ -59,7 +65,7 @@ interface Answering {
   readonly errorType: string | undefined;
   readonly tokens: unknown[] | undefined;
   readonly startedAt: number;
-  timer: Timer | undefined;
+  deadline: OwnDeadline | undefined;
 }
 
 class FallbackStage extends Stage {
@@ -81,7 +87,7 @@ class FallbackStage extends Stage {
 
   override succeed(call: Call, value: unknown): void {
     const judged = judge(this, call, this.when, true, value);
-    if (judged.verdict === 'failure') return this.answer(call, { status: 'value', value }, judged);
+    if (judged.verdict === 'failure') return this.answer(call, outcomeOf(true, value), judged);
     if (call.at !== this.index) return;
     call.at--;
     call.heard = true;
@@ -91,22 +97,21 @@ class FallbackStage extends Stage {
   override fail(call: Call, error: unknown): void {
     const judged = judge(this, call, this.when, false, error);
     if (judged.verdict !== 'failure') return this.raise(call, error);
-    this.answer(call, { status: 'failure', error }, judged);
+    this.answer(call, outcomeOf(false, error), judged);
   }
 
   private answer(call: Call, outcome: Outcome, { errorType }: Judgement): void {
     // A predicate may have ended the call.
     if (call.at !== this.index) return;
     const { to, timeoutMs } = this;
-    const execution = this.execution(call);
-    const live = typeof to === 'function' && execution.interest !== 0;
-    const tokens = live ? this.begin(execution) : undefined;
+    const live = typeof to === 'function' && this.execution(call).interest !== 0;
+    const tokens = live ? this.begin(call) : undefined;
     const run: Answering = {
       outcome,
       errorType,
       tokens,
       startedAt: live ? this.host.clock.now() : 0,
-      timer: undefined,
+      deadline: undefined,
     };
     if (typeof to !== 'function') return this.answered(call, run, to.value);
     if (call.at !== this.index) return this.end(call, run, 'cancelled', undefined);
@@ -115,14 +120,13 @@ class FallbackStage extends Stage {
     call.heard = false;
     if (timeoutMs !== Number.POSITIVE_INFINITY) {
       call.capture();
-      const deadline = new Deadline(() => this.expire(call), call, timeoutMs);
-      run.timer = deadlineIn(this.host.clock, deadline);
+      run.deadline = new OwnDeadline(this.host.clock, timeoutMs, () => this.expire(call));
     }
-    new Work(call, this, execution.attempt || 1).start((work) => to(outcome, work), run.tokens);
+    new Work(call, this, this.attemptOf(call)).start((work) => to(outcome, work), run.tokens);
   }
 
-  private begin(execution: Execution): unknown[] {
-    return this.scope.pipeline.observers.start('fallback', execution, execution.tokensOf(this.inAttempt));
+  private begin(call: Call): unknown[] {
+    return this.scope.pipeline.observers.start('fallback', this.about(call), this.about(call).tokens);
   }
 
   private expire(call: Call): void {
@@ -177,15 +181,15 @@ class FallbackStage extends Stage {
   private take(call: Call): Answering | undefined {
     const run = call.memo[this.slot] as Answering | undefined;
     call.memo[this.slot] = undefined;
-    run?.timer?.cancel();
+    run?.deadline?.cancel();
     return run;
   }
 
   private end(call: Call, { tokens, startedAt }: Answering, outcome: SpanEnd['outcome'], error: unknown): void {
     if (tokens === undefined) return;
-    const execution = this.execution(call);
+    const about = this.about(call);
     const durationMs = this.host.clock.now() - startedAt;
-    const end = { outcome, error, errorType: undefined, durationMs, attempts: execution.attempt, rejected: false };
-    this.scope.pipeline.observers.end('fallback', tokens, end, execution);
+    const end = { outcome, error, errorType: undefined, durationMs, attempts: about.attempt, rejected: false };
+    this.scope.pipeline.observers.end('fallback', tokens, end, about);
   }
 }

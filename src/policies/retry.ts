@@ -1,11 +1,13 @@
 import { type Backoff, type Delay, type Delays, delays, exponentialFullJitter } from '../algorithms/backoff.ts';
+import { count } from '../algorithms/counts.ts';
 import type { RetryBudgetRules } from '../algorithms/retry-budget.ts';
 import { RetryTally, Trial, wish } from '../algorithms/retry-decision.ts';
 import type { Call } from '../core/call.ts';
+import { dueBefore } from '../core/deadline.ts';
 import { isRejectedError } from '../core/errors.ts';
 import { judge } from '../core/judge.ts';
 import { callable, check, either, flag, milliseconds, number, policyName } from '../core/options.ts';
-import { type Judgement, matcher, type Outcome, resultOf, type When } from '../core/outcome.ts';
+import { type Judgement, matcher, type Outcome, outcomeOf, resultOf, type When } from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { cockatielBackoff, judging } from '../core/policy-rules.ts';
 import { mayRepeat, type RetryInfo, retryInfo } from '../core/retry-info.ts';
@@ -106,9 +108,9 @@ class RetryStage extends Stage {
 
   override succeed(call: Call, value: unknown): void {
     const judged = judge(this, call, this.state.when, true, value);
-    if (judged.verdict === 'failure') return this.consider(call, { status: 'value', value }, judged);
+    if (judged.verdict === 'failure') return this.consider(call, outcomeOf(true, value), judged);
     this.state.budget?.tokens.success();
-    this.close(call, this.trial(call) === undefined ? 'success' : 'success_after_retry');
+    this.close(call, call.memo[this.slot] === undefined ? 'success' : 'success_after_retry');
     if (call.at !== this.index) return;
     call.at--;
     call.heard = true;
@@ -117,8 +119,8 @@ class RetryStage extends Stage {
 
   override fail(call: Call, error: unknown): void {
     const judged = judge(this, call, this.state.when, false, error);
-    if (judged.verdict === 'failure') return this.consider(call, { status: 'failure', error }, judged);
-    this.giveUp(call, { status: 'failure', error }, 'not_retryable');
+    if (judged.verdict === 'failure') return this.consider(call, outcomeOf(false, error), judged);
+    this.giveUp(call, outcomeOf(false, error), 'not_retryable');
   }
 
   /** Goes again after a pause, or says why not. The pause is asked for first, and its token taken, before any waiting. */
@@ -132,7 +134,7 @@ class RetryStage extends Stage {
     // A predicate or the backoff may have ended the call just now.
     if (call.at !== this.index) return this.close(call, 'cancelled');
     const now = this.host.clock.now();
-    const question = { backoff, wishMs, maxWishMs, now, due: call.due(this.index), budget: budget?.tokens };
+    const question = { backoff, wishMs, maxWishMs, now, due: dueBefore(call, this.index), budget: budget?.tokens };
     const answer = trial.decide(question);
     if (typeof answer === 'string') return this.giveUp(call, outcome, answer);
     if (outcome.status === 'value') call.discard(outcome.value);
@@ -168,9 +170,7 @@ class RetryStage extends Stage {
     const trial = this.trial(call)!;
     trial.begin();
     this.state.tally.attempts++;
-    const execution = this.execution(call);
-    execution.attemptKind = 'retry';
-    execution.retryDelayMs = trial.delayMs;
+    this.execution(call).again = { kind: 'retry', delayMs: trial.delayMs };
     this.again(call);
   }
 
@@ -186,8 +186,11 @@ class RetryStage extends Stage {
   }
 
   private close(call: Call, result: RetryResult): void {
-    this.state.tally.executions[result]++;
-    if (!this.heardBy(call)) return;
+    count(this.state.tally.executions, result);
+    if (this.heardBy(call)) this.report(call, result);
+  }
+
+  private report(call: Call, result: RetryResult): void {
     this.tell(call, { type: 'retry_result', policy: this.label, result, retries: this.trial(call)?.retries ?? 0 });
   }
 }

@@ -1,5 +1,5 @@
 import type { Call } from '../core/call.ts';
-import { Deadline, deadlineIn, DeadlineList } from '../core/deadlines.ts';
+import { type Deadline, DeadlineList, OwnDeadline } from '../core/deadlines.ts';
 import { DeadlineExceededError, TimeoutError, withoutStack } from '../core/errors.ts';
 import { interrupt } from '../core/interrupt.ts';
 import { callable, check, either, limitMs, needed, policyName, shape, show } from '../core/options.ts';
@@ -55,9 +55,8 @@ class TimeoutStage extends Stage {
   private readonly cooperative: boolean;
   private readonly counts: { timeouts: number; late: number; exceeded: number };
   private readonly host: Host;
-  /** All calls of one fixed length share a timer. */
-  private readonly list: DeadlineList | undefined;
-  private readonly fire = (deadline: Deadline): void => this.expire(deadline);
+  /** All calls of one fixed length share a timer; none where they have no limit or one of their own. */
+  private readonly list: DeadlineList<Call> | undefined;
 
   constructor(
     ms: TimeoutOptions['ms'],
@@ -72,32 +71,30 @@ class TimeoutStage extends Stage {
     this.cooperative = cooperative;
     this.counts = counts;
     this.host = host;
-    this.list = typeof ms === 'number' ? new DeadlineList(host.clock, ms) : undefined;
+    this.list =
+      typeof ms === 'number' && ms !== Number.POSITIVE_INFINITY
+        ? new DeadlineList(host.clock, ms, (call) => this.expire(call, ms))
+        : undefined;
   }
 
   override enter(call: Call): void {
     const { list } = this;
     if (list === undefined) return this.ask(call);
-    if (this.ms !== Number.POSITIVE_INFINITY) {
-      // The shared timer fires in somebody else's async context.
-      call.capture();
-      const deadline = new Deadline(this.fire, call, this.ms as number);
-      call.memo[this.slot] = deadline;
-      list.add(deadline);
-    }
+    // The shared timer fires in somebody else's async context.
+    call.capture();
+    call.memo[this.slot] = list.add(call);
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
     call.heard = false;
     this.inner.enter(call);
   }
 
-  /** The length is a function of the call. */
+  /** The length is a function of the call, or none. */
   private ask(call: Call): void {
+    if (typeof this.ms === 'number') return this.proceed(call);
     let ms = this.fallbackMs;
     try {
-      const answer: unknown = (this.ms as (call: CallContext) => unknown)(
-        new Work(call, this, this.execution(call).attempt || 1),
-      );
+      const answer: unknown = this.ms(new Work(call, this, this.attemptOf(call)));
       if (answer === undefined) ms = Number.POSITIVE_INFINITY;
       else if (typeof answer === 'number' && !Number.isNaN(answer)) ms = answer;
       else throw new TypeError(`ms must answer milliseconds or undefined, received ${show(answer)}`);
@@ -109,9 +106,7 @@ class TimeoutStage extends Stage {
     if (ms === Number.POSITIVE_INFINITY) return this.proceed(call);
     if (ms <= 0) return this.refuse(call, ms);
     call.capture();
-    const deadline = new Deadline(this.fire, call, ms);
-    deadline.timer = deadlineIn(this.host.clock, deadline);
-    call.memo[this.slot] = deadline;
+    call.memo[this.slot] = new OwnDeadline(this.host.clock, ms, () => this.expire(call, ms));
     this.proceed(call);
   }
 
@@ -124,10 +119,8 @@ class TimeoutStage extends Stage {
     );
   }
 
-  private expire(deadline: Deadline): void {
-    const call = deadline.subject as Call;
+  private expire(call: Call, timeoutMs: number): void {
     call.run(() => {
-      const timeoutMs = deadline.ms;
       const error = withoutStack(this.host.stackTraces, () => new TimeoutError(timeoutMs, this.origin(call)));
       this.counts.timeouts++;
       if (this.heardBy(call)) this.tell(call, { type: 'timeout', policy: this.label, timeoutMs });
@@ -140,10 +133,10 @@ class TimeoutStage extends Stage {
   }
 
   private disarm(call: Call): void {
-    const deadline = call.memo[this.slot] as Deadline | undefined;
+    const deadline = call.memo[this.slot];
     if (deadline === undefined) return;
-    if (deadline.timer !== null) deadline.timer.cancel();
-    else this.list?.remove(deadline);
+    if (this.list !== undefined) this.list.remove(deadline as Deadline<Call>);
+    else (deadline as OwnDeadline).cancel();
   }
 
   override succeed(call: Call, value: unknown): void {
@@ -164,10 +157,10 @@ class TimeoutStage extends Stage {
   }
 
   override late(): void {
-    if (!this.cooperative) this.counts.late++;
+    this.counts.late++;
   }
 
   override due(call: Call): number {
-    return (call.memo[this.slot] as Deadline | undefined)?.due ?? Number.POSITIVE_INFINITY;
+    return (call.memo[this.slot] as Deadline | OwnDeadline | undefined)?.due ?? Number.POSITIVE_INFINITY;
   }
 }

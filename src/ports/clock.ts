@@ -55,13 +55,15 @@ let host = performance;
 let timers = setTimeout;
 
 function now(): number {
-  if (setTimeout !== timers) {
-    timers = setTimeout;
-    host = performance;
-    // The timer that ends the coarse reading has gone with the others.
-    endCoarse();
-  }
+  if (setTimeout !== timers) follow();
   return host.now();
+}
+
+function follow(): void {
+  timers = setTimeout;
+  host = performance;
+  // The timer that ends the coarse reading has gone with the others.
+  endCoarse();
 }
 
 /** The host's clock: `performance.now()` and `setTimeout`. */
@@ -76,19 +78,21 @@ export const systemClock: Clock = {
   },
 
   coarse() {
-    if (coarseLeft > 0 && setTimeout === timers) {
-      coarseLeft--;
-      return coarseReading;
-    }
-    coarseLeft = coarseReads - 1;
-    // Armed by activity and never by itself, so that an idle process has no timer of ours.
-    if (!coarseArmed) {
-      coarseArmed = true;
-      unref(setTimeout(endCoarse, coarseMs));
-    }
-    return (coarseReading = now());
+    if (coarseLeft === 0 || setTimeout !== timers) return readCoarse();
+    coarseLeft--;
+    return coarseReading;
   },
 };
+
+function readCoarse(): number {
+  coarseLeft = coarseReads - 1;
+  // Armed by activity and never by itself, so that an idle process has no timer of ours.
+  if (!coarseArmed) {
+    coarseArmed = true;
+    unref(setTimeout(endCoarse, coarseMs));
+  }
+  return (coarseReading = now());
+}
 
 function endCoarse(): void {
   coarseLeft = 0;

@@ -13,7 +13,7 @@ function book(
   const call = (key: string | undefined, result: 'success' | 'failure' | 'ignored', error?: unknown) => {
     const record = key === undefined ? it.main : it.record(key, time.now);
     const admission = it.admit(record, time.now, 0);
-    if (admission === undefined) it.refuse(record, time.now);
+    if (admission === undefined) it.refuse(record);
     else it.settle(admission, result, time.now, error);
     return admission !== undefined;
   };
@@ -42,9 +42,9 @@ describe('CircuitBook', () => {
     const { it, time, call } = book();
     call(undefined, 'failure');
     time.now = 400;
-    expect(it.refuse(it.main, 400)).toEqual({ reason: 'circuit_open', retryAfterMs: 600 });
+    expect(it.refuse(it.main)).toEqual({ reason: 'circuit_open', retryAfterMs: 600 });
     const release = it.hold('isolated', undefined);
-    expect(it.refuse(it.main, 400)).toEqual({ reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY });
+    expect(it.refuse(it.main)).toEqual({ reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY });
     release();
   });
 

@@ -1,6 +1,6 @@
 import { fallback, pipeline, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
-import { Deadline, DeadlineList, deadlineIn } from '../../src/core/deadlines.ts';
+import { DeadlineList, OwnDeadline } from '../../src/core/deadlines.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { turn, watch } from './spy.ts';
@@ -37,13 +37,9 @@ function handClock(): HandClock {
 describe('a list of deadlines', () => {
   const setup = () => {
     const clock = handClock();
-    const list = new DeadlineList(clock, 100);
     const fired: string[] = [];
-    const add = (name: string) => {
-      const deadline = new Deadline(() => fired.push(name), name, 100);
-      list.add(deadline);
-      return deadline;
-    };
+    const list = new DeadlineList<() => void>(clock, 100, (fire) => fire());
+    const add = (name: string) => list.add(() => fired.push(name));
     return { clock, list, fired, add };
   };
 
@@ -114,7 +110,7 @@ describe('a list of deadlines', () => {
 
   it('is not made late by what an expired one adds on its way', () => {
     const { clock, list, fired, add } = setup();
-    list.add(new Deadline(() => add('nested'), 'first', 100));
+    list.add(() => add('nested'));
     clock.time = 60;
     add('b');
     clock.time = 100;
@@ -174,16 +170,10 @@ describe('a list of deadlines', () => {
 
   it('what is added while others fire is fired in its own time', () => {
     const { clock, list, fired } = setup();
-    list.add(
-      new Deadline(
-        () => {
-          fired.push('first');
-          list.add(new Deadline(() => fired.push('second'), null, 100));
-        },
-        null,
-        100,
-      ),
-    );
+    list.add(() => {
+      fired.push('first');
+      list.add(() => fired.push('second'));
+    });
     clock.time = 100;
     clock.ring();
     expect(fired).toEqual(['first']);
@@ -198,9 +188,9 @@ describe('a deadline of its own length', () => {
   it('has the same grace, can be cancelled in it, and survives a throw', () => {
     const clock = handClock();
     const fired: string[] = [];
-    const fire = (name: string) => new Deadline(() => void fired.push(name), null, 100);
-    deadlineIn(clock, fire('a'));
-    const b = deadlineIn(clock, fire('b'));
+    const own = (name: string) => new OwnDeadline(clock, 100, () => fired.push(name));
+    own('a');
+    const b = own('b');
     clock.time = 500;
     clock.ring();
     clock.ring();
@@ -208,16 +198,9 @@ describe('a deadline of its own length', () => {
     b.cancel();
     clock.ring();
     expect(fired).toEqual(['a']);
-    deadlineIn(
-      clock,
-      new Deadline(
-        () => {
-          throw new Error('bug');
-        },
-        null,
-        10,
-      ),
-    );
+    new OwnDeadline(clock, 10, () => {
+      throw new Error('bug');
+    });
     clock.time = 510;
     expect(() => clock.ring()).not.toThrow();
     expect(clock.pending()).toEqual([]);

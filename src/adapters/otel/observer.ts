@@ -37,8 +37,12 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
 
   const global = options.tracerProvider === undefined && options.meterProvider === undefined;
 
+  /** Asked for every call, and mostly while there is no SDK. */
+  function interest(): Interest {
+    return global && tracer === undefined && collector === undefined && nothingRegistered() ? 0 : bind();
+  }
+
   function bind(): Interest {
-    if (global && tracer === undefined && collector === undefined && nothingRegistered()) return 0;
     try {
       tracer = tracers();
       collector = meters();
@@ -117,7 +121,7 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
 
   return {
     attempts: attemptSpans === 'always',
-    interest: bind,
+    interest,
     start(name, call, parent) {
       const outer = parent instanceof Scope ? parent : undefined;
       if (name === 'execution') return tracer && spans.execution(tracer, call, outer);
