@@ -60,6 +60,7 @@ export function define(
       telemetry === false ? SILENT : defaults.observer(telemetry === true ? undefined : telemetry)(core, handle);
     core.observers = new Observers(name, [otel, ...observers]);
   });
+  core.blank = Array.from({ length: core.stages.at(-1)!.nextSlot });
   claim(name, core.parts);
   return core;
 }

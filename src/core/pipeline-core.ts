@@ -57,6 +57,8 @@ export class PipelineCore implements PipelineInfo {
   timed = false;
   observers!: Observers;
   stages: readonly Stage[] = [];
+  /** The memo of a call that has not begun. */
+  blank: unknown[] = [];
   repeats = false;
   /** Holds per policy that calls go past, and every row its stages stand in, those of outer pipelines included. */
   readonly bypassed = new Map<string, number>();

@@ -1,18 +1,18 @@
 import type { Event, IFailureEvent, ISuccessEvent } from 'cockatiel';
 import type { PipelineSnapshot } from '../telemetry/snapshot.ts';
 import { bypass } from './bypass.ts';
-import { Call, type Fn } from './call.ts';
-import { Hub } from './cancellation.ts';
+import type { Fn } from './call.ts';
 import { define } from './define.ts';
-import { type ExecuteOptions, noOptions, readOptions } from './execute-options.ts';
+import { type ExecuteOptions, readOptions } from './execute-options.ts';
 import { handle, type Handle } from './handle.ts';
 import { show } from './options.ts';
 import type { Outcome } from './outcome.ts';
-import { type PipelineCore, refuse } from './pipeline-core.ts';
+import type { PipelineCore } from './pipeline-core.ts';
 import type { Defaults, PipelineEvent, PipelineOptions, Stackable } from './pipeline-types.ts';
 
 export type { AltOf, PipelineEvent, PipelineOptions, Stackable } from './pipeline-types.ts';
 import { remember } from './registry.ts';
+import { run } from './run.ts';
 import { announceBypass, onFailure, onSuccess, subscribe } from './subscription.ts';
 import type { CallContext } from './work.ts';
 
@@ -22,15 +22,11 @@ export class Pipeline<Alt = never> implements Disposable {
   /** Type only, as cockatiel has it. */
   declare readonly _altReturn: Alt;
   readonly #core: PipelineCore;
-  /** The memo of a call that has not begun. */
-  readonly #blank: readonly undefined[];
 
   /** Use `pipeline()`. */
   constructor(name: string, policies: readonly Stackable[], options: PipelineOptions<any>, defaults: Defaults<any>) {
     const core = define(name, policies, options, defaults, this, Pipeline.coreOf);
-    const last = core.stages.at(-1)!;
     this.#core = core;
-    this.#blank = Array.from({ length: last.slot + last.slots });
     remember(this);
   }
 
@@ -44,7 +40,7 @@ export class Pipeline<Alt = never> implements Disposable {
    * caller's `signal.reason`, or with a {@link ResilienceError} of a policy.
    */
   execute<R>(fn: (call: CallContext) => R, options?: AbortSignal | ExecuteOptions): Promise<Awaited<R> | Alt> {
-    return this.#run(fn, options, false) as Promise<Awaited<R> | Alt>;
+    return run(this.#core, fn, options, false) as Promise<Awaited<R> | Alt>;
   }
 
   /** The same, answering with the outcome instead of throwing: cheaper where rejections are common. */
@@ -52,22 +48,7 @@ export class Pipeline<Alt = never> implements Disposable {
     fn: (call: CallContext) => R,
     options?: AbortSignal | ExecuteOptions,
   ): Promise<Outcome<Awaited<R> | Alt>> {
-    return this.#run(fn, options, true) as Promise<Outcome<Awaited<R> | Alt>>;
-  }
-
-  #run(fn: Fn, given: AbortSignal | ExecuteOptions | undefined, asOutcome: boolean): Promise<unknown> {
-    const core = this.#core;
-    let options = noOptions;
-    try {
-      if (typeof fn !== 'function' || core.disposed) throw refuse(core, fn);
-      if (given !== undefined) options = readOptions(given);
-    } catch (error) {
-      return asOutcome ? Promise.resolve({ status: 'failure', error }) : Promise.reject(error);
-    }
-    const call = new Call(core.stages, this.#blank.slice(), fn, options, asOutcome, null, -1);
-    if (options !== noOptions) Hub.join(options.signal, call);
-    call.begin();
-    return call.promise ?? call.settlement();
+    return run(this.#core, fn, options, true) as Promise<Outcome<Awaited<R> | Alt>>;
   }
 
   /** `fn` behind the policies: the same parameters and `this`, the same result or what a policy answers in its place. */
@@ -100,7 +81,7 @@ export class Pipeline<Alt = never> implements Disposable {
     args: A,
   ): Promise<unknown> {
     try {
-      return this.#run(fn, typeof options === 'function' ? options(...args) : options, false);
+      return run(this.#core, fn, typeof options === 'function' ? options(...args) : options, false);
     } catch (error) {
       return Promise.reject(error);
     }

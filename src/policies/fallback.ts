@@ -51,14 +51,20 @@ export function fallback(options: To | FallbackOptions<unknown, unknown>): Polic
   const given = typeof options === 'function' ? { to: options } : (options as FallbackOptions<unknown, unknown>);
   check('fallback', given, rules);
   const { to, timeoutMs = Number.POSITIVE_INFINITY, when, name } = given;
-  const counts = { success: 0, failure: 0 };
+  const counts: Counts = { success: 0, failure: 0, timeouts: 0, late: 0 };
   return {
     kind: 'fallback',
     name,
     stage: (host) => new FallbackStage(to, timeoutMs, matcher(when), counts, host),
-    snapshot: () => ({ kind: 'fallback', executions: { ...counts } }),
+    snapshot: () => {
+      const { success, failure, ...limited } = counts;
+      const executions = { success, failure };
+      return { kind: 'fallback', executions, ...(timeoutMs !== Number.POSITIVE_INFINITY && limited) };
+    },
   };
 }
+
+type Counts = Record<'success' | 'failure' | 'timeouts' | 'late', number>;
 
 interface Answering {
   readonly outcome: Outcome;
@@ -73,10 +79,10 @@ class FallbackStage extends Stage {
   private readonly to: To;
   private readonly timeoutMs: number;
   private readonly when: Matcher | undefined;
-  private readonly counts: { success: number; failure: number };
+  private readonly counts: Counts;
   private readonly host: Host;
 
-  constructor(to: To, timeoutMs: number, when: Matcher | undefined, counts: FallbackStage['counts'], host: Host) {
+  constructor(to: To, timeoutMs: number, when: Matcher | undefined, counts: Counts, host: Host) {
     super();
     this.to = to;
     this.timeoutMs = timeoutMs;
@@ -104,15 +110,11 @@ class FallbackStage extends Stage {
     // A predicate may have ended the call.
     if (call.at !== this.index) return;
     const { to, timeoutMs } = this;
-    const live = typeof to === 'function' && this.execution(call).interest !== 0;
-    const tokens = live ? this.begin(call) : undefined;
-    const run: Answering = {
-      outcome,
-      errorType,
-      tokens,
-      startedAt: live ? this.host.clock.now() : 0,
-      deadline: undefined,
-    };
+    const about = this.about(call);
+    const live = typeof to === 'function' && about.interest !== 0;
+    const tokens = live ? this.scope.pipeline.observers.start('fallback', about, about.tokens) : undefined;
+    const startedAt = live ? this.host.clock.now() : 0;
+    const run: Answering = { outcome, errorType, tokens, startedAt, deadline: undefined };
     if (typeof to !== 'function') return this.answered(call, run, to.value);
     if (call.at !== this.index) return this.end(call, run, 'cancelled', undefined);
     call.memo[this.slot] = run;
@@ -125,22 +127,23 @@ class FallbackStage extends Stage {
     new Work(call, this, this.attemptOf(call)).start((work) => to(outcome, work), run.tokens);
   }
 
-  private begin(call: Call): unknown[] {
-    return this.scope.pipeline.observers.start('fallback', this.about(call), this.about(call).tokens);
-  }
-
   private expire(call: Call): void {
     call.run(() => {
       const { timeoutMs } = this;
       const { work } = call;
       if (work === null) return;
       const error = withoutStack(this.host.stackTraces, () => new TimeoutError(timeoutMs, this.origin(call)));
+      this.counts.timeouts++;
       if (this.heardBy(call)) this.tell(call, { type: 'timeout', policy: this.label, timeoutMs });
       if (call.work !== work) return;
       call.work = null;
       work.abandon(error, this);
       this.threw(call, error);
     });
+  }
+
+  override late(): void {
+    this.counts.late++;
   }
 
   override returned(call: Call, value: unknown): void {

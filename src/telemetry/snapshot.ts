@@ -64,5 +64,11 @@ export type PolicyState =
       readonly leaked: number;
       readonly rejections: Rejections;
     }
-  | { readonly kind: 'fallback'; readonly executions: Readonly<Record<FallbackResult, number>> }
+  | {
+      readonly kind: 'fallback';
+      readonly executions: Readonly<Record<FallbackResult, number>>;
+      /** Runs of its function that took too long, and how many of those ended afterwards; there when it has a limit. */
+      readonly timeouts?: number;
+      readonly late?: number;
+    }
   | { readonly kind: 'custom'; readonly [field: string]: unknown };

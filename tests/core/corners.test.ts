@@ -1,6 +1,7 @@
-import { circuitBreaker, fallback, pipeline, policy, retry, timeout } from 'seaworthy';
+import { bulkhead, circuitBreaker, fallback, pipeline, policy, retry, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
+import { gate, turn } from './spy.ts';
 
 /** What a careful reader of the sources found, one test each. */
 describe('corners', () => {
@@ -67,5 +68,44 @@ describe('corners', () => {
   it('an error without a key has no such field', async () => {
     const { error } = await pipeline('p', [timeout(() => 0)]).tryExecute(() => 1);
     expect(Object.hasOwn(error as object, 'key')).toBe(false);
+  });
+
+  it('attempts that a middleware runs at a time keep their own number and span', async () => {
+    const seen: unknown[] = [];
+    const attempts = new Map<number, unknown[]>();
+    const slots = bulkhead({ limit: 1, queue: 1, maxWaitMs: Number.POSITIVE_INFINITY });
+    const both = policy({ kind: 'both', repeats: true, around: (_call, next) => Promise.all([next(), next()]) });
+    const pipe = pipeline('p', [both, slots], {
+      telemetry: false,
+      observers: [
+        {
+          start: (name, { attempt }) => (name === 'attempt' ? attempt : name),
+          event: ({ type }, { attempt }, token) => seen.push([type, attempt, token]),
+          within: (token, run) => (attempts.set(attempts.size, [token]), run()),
+          end: (name, token, { attempts }) => seen.push([name, token, attempts]),
+        },
+      ],
+    });
+    expect(await pipe.execute(async (call) => call.attempt)).toEqual([1, 2]);
+    expect([...attempts.values()].flat()).toEqual([1, 2]);
+    expect(seen).toEqual([
+      ['attempt', 1, 1],
+      ['dequeued', 2, 2],
+      ['attempt', 2, 2],
+      ['execution', 'execution', 2],
+    ]);
+  });
+
+  it('work that a middleware gave up and that ends later is counted as late', async () => {
+    const work = gate();
+    const hasty = policy({ kind: 'hasty', around: (_call, next) => (next(), 'early') });
+    const pipe = pipeline('p', [hasty]);
+    const heard: unknown[] = [];
+    pipe.subscribe((event) => event.type === 'late' && heard.push(event.policy));
+    expect(await pipe.execute(() => work.promise)).toBe('early');
+    work.open('late');
+    await turn();
+    expect(heard).toEqual(['p/hasty']);
+    expect(pipe.snapshot().late).toBe(1);
   });
 });

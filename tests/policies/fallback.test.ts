@@ -200,6 +200,7 @@ describe('fallback', () => {
       expect(call.error).toBeInstanceOf(TimeoutError);
       expect(call.error).toMatchObject({ timeoutMs: 50, policy: 'shop/fallback', cause: { name: 'ScriptedError' } });
       expect(told('timeout')).toEqual([expect.objectContaining({ policy: 'shop/fallback' })]);
+      expect(pipe.snapshot().policies[0]).toMatchObject({ timeouts: 1, late: 0 });
     });
 
     it('aborts the signal of the fallback and discards what comes late', async () => {

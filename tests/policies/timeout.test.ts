@@ -222,6 +222,7 @@ describe('timeout', () => {
       work.resolve('late value');
       await turn();
       expect(call.error).toBe(signal.reason);
+      expect(pipe.snapshot().policies[0]).toMatchObject({ timeouts: 1, late: 1 });
     });
 
     it('lets the caller give up while it waits for the function', async () => {

@@ -52,6 +52,8 @@ export function policyCells(state: PolicyState, put: Put): void {
       put('leaked', state.leaked);
       return record('rejections', state.rejections, put);
     case 'fallback':
+      if (state.timeouts !== undefined) put('timeouts', state.timeouts);
+      if (state.late !== undefined) put('late', state.late);
       return record('fallbackExecutions', state.executions, put);
     case 'custom':
       return;

@@ -1,0 +1,40 @@
+import { Call, type Fn } from './call.ts';
+import { Hub } from './cancellation.ts';
+import { type ExecuteOptions, noOptions, readOptions, type RunOptions } from './execute-options.ts';
+import { outcomeOf } from './outcome.ts';
+import { type PipelineCore, refuse } from './pipeline-core.ts';
+
+/** Runs `fn` through a pipeline. Never throws; with `asOutcome` it never rejects either. */
+export function run(
+  core: PipelineCore,
+  fn: Fn,
+  given: AbortSignal | ExecuteOptions | undefined,
+  asOutcome: boolean,
+): Promise<unknown> {
+  if (given !== undefined || core.disposed || typeof fn !== 'function') return examine(core, fn, given, asOutcome);
+  return begin(core, fn, noOptions, asOutcome);
+}
+
+/** What the caller gave is looked at first. */
+function examine(
+  core: PipelineCore,
+  fn: Fn,
+  given: AbortSignal | ExecuteOptions | undefined,
+  asOutcome: boolean,
+): Promise<unknown> {
+  let options: RunOptions;
+  try {
+    if (core.disposed || typeof fn !== 'function') throw refuse(core, fn);
+    options = readOptions(given);
+  } catch (error) {
+    return asOutcome ? Promise.resolve(outcomeOf(false, error)) : Promise.reject(error);
+  }
+  return begin(core, fn, options, asOutcome);
+}
+
+function begin(core: PipelineCore, fn: Fn, options: RunOptions, asOutcome: boolean): Promise<unknown> {
+  const call = new Call(core.stages, core.blank.slice(), fn, options, asOutcome, null, -1);
+  if (options !== noOptions) Hub.join(options.signal, call);
+  call.begin();
+  return call.promise ?? call.settlement();
+}
