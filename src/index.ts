@@ -19,6 +19,7 @@ export {
   ResilienceError,
   TimeoutError,
 } from './core/errors.ts';
+export type { DrainOptions } from './core/drain.ts';
 export type { ExecuteOptions } from './core/execute-options.ts';
 export type { Handle } from './core/handle.ts';
 export type { Classify, Judgement, Outcome, Verdict, When } from './core/outcome.ts';

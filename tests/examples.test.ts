@@ -56,6 +56,7 @@ const prints: Record<string, readonly string[]> = {
   ],
   'quickstart.ts': ['42 EUR', 'the price of anchors', 'value 7 undefined', '3 5 3'],
   'retry.ts': ['attempt 1 failed, again in 5 ms', 'found in attempt 3', '2 Error: still down', '503', '3'],
+  'shutdown.ts': ['DrainingError: pipeline is draining', 'finished', 'closed'],
   'timeout.ts': ['TimeoutError: timed out after 20 ms', 'true true', 'done', 'failure', 'cleaned up: true'],
   'virtual-clock.ts': ['  attempt 1 at 0 ms'],
 };

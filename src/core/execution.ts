@@ -2,7 +2,7 @@ import type { OutcomeName } from '../telemetry/events.ts';
 import type { CallInfo, Interest, SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
 import type { Judgement } from './outcome.ts';
-import type { PipelineCore } from './pipeline-core.ts';
+import type { ExecutionScope } from './scope.ts';
 
 /** Why there is an attempt. */
 export type AttemptKind = CallInfo['attemptKind'];
@@ -21,8 +21,11 @@ export class Watch {
 
 /** One execution of one pipeline, nested ones included: what telemetry tells calls apart by. */
 export class Execution implements CallInfo {
-  private readonly call: Call;
-  private readonly core: PipelineCore;
+  readonly call: Call;
+  readonly scope: ExecutionScope;
+  /** Its neighbours among those that run. */
+  previous: Execution | null = null;
+  next: Execution | null = null;
   /** Attempts so far. */
   attempt = 0;
   /** Set by a stage that answered in place of the function. */
@@ -35,9 +38,9 @@ export class Execution implements CallInfo {
   again: { readonly kind: AttemptKind; readonly delayMs: number } | null = null;
   private id = '';
 
-  constructor(call: Call, core: PipelineCore) {
+  constructor(call: Call, scope: ExecutionScope) {
     this.call = call;
-    this.core = core;
+    this.scope = scope;
   }
 
   /** What the observers made of it. */
@@ -51,7 +54,8 @@ export class Execution implements CallInfo {
   }
 
   get executionId(): string {
-    if (this.id === '') this.id = `${this.core.name}-${++this.core.cells.ids}`;
+    const { name, cells } = this.scope.pipeline;
+    if (this.id === '') this.id = `${name}-${++cells.ids}`;
     return this.id;
   }
 
@@ -64,7 +68,7 @@ export class Execution implements CallInfo {
   }
 
   get pipeline(): string {
-    return this.core.name;
+    return this.scope.pipeline.name;
   }
 
   get key(): string | undefined {

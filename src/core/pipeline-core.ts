@@ -11,6 +11,7 @@ import type { Observers } from './observers.ts';
 import { show } from './options.ts';
 import type { Classify } from './outcome.ts';
 import type { Policy, Stage } from './policy.ts';
+import { Running } from './running.ts';
 
 /** Counts of one pipeline: integers that a call bumps and that `snapshot()` and the metrics read. */
 class Cells {
@@ -63,7 +64,12 @@ export class PipelineCore implements PipelineInfo {
   /** Holds per policy that calls go past, and every row its stages stand in, those of outer pipelines included. */
   readonly bypassed = new Map<string, number>();
   readonly rows: WeakRef<readonly Stage[]>[] = [];
+  /** Takes no new calls. */
   disposed = false;
+  readonly running = new Running();
+  /** Who waits for the last call to end, once no new ones are taken. */
+  whenIdle: (() => void)[] = [];
+  private released = false;
 
   constructor(definition: Definition) {
     this.name = definition.name;
@@ -85,6 +91,18 @@ export class PipelineCore implements PipelineInfo {
 
   interest(): Interest {
     return this.observers.interest();
+  }
+
+  /** The last call has ended, and no new ones are taken. */
+  rest(): void {
+    for (const tell of this.whenIdle.splice(0)) tell();
+  }
+
+  /** Lets go of the observers. */
+  release(): void {
+    if (this.released) return;
+    this.released = true;
+    this.observers.dispose();
   }
 
   /** Notes the totals for the counts of the last ten seconds. */

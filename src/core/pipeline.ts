@@ -3,6 +3,7 @@ import type { PipelineSnapshot } from '../telemetry/snapshot.ts';
 import { bypass } from './bypass.ts';
 import type { Fn } from './call.ts';
 import { define } from './define.ts';
+import { drain, type DrainOptions } from './drain.ts';
 import { type ExecuteOptions, readOptions } from './execute-options.ts';
 import { handle, type Handle } from './handle.ts';
 import { show } from './options.ts';
@@ -17,7 +18,7 @@ import { announceBypass, onFailure, onSuccess, subscribe } from './subscription.
 import type { CallContext } from './work.ts';
 
 /** Calls on their way through policies. Made with `pipeline(name, policies)`. */
-export class Pipeline<Alt = never> implements Disposable {
+export class Pipeline<Alt = never> implements Disposable, AsyncDisposable {
   declare readonly _alt?: readonly [Alt];
   /** Type only, as cockatiel has it. */
   declare readonly _altReturn: Alt;
@@ -126,13 +127,26 @@ export class Pipeline<Alt = never> implements Disposable {
 
   /** Takes no new calls and lets go of telemetry; calls that run finish. */
   dispose(): void {
-    if (this.#core.disposed) return;
     this.#core.disposed = true;
-    this.#core.observers.dispose();
+    this.#core.release();
+  }
+
+  /**
+   * Takes no new calls and resolves when the last one has ended. Calls that wait in a queue are rejected at once with a
+   * {@link DrainingError}, and what still runs after `timeoutMs` milliseconds is ended with one; telemetry is let go then.
+   * Rejects with a `TypeError` or `RangeError` for bad options.
+   */
+  drain(options: DrainOptions = {}): Promise<void> {
+    return drain(this.#core, options);
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** Drains it, without a limit. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.drain();
   }
 
   /** The core behind `value` when that is a pipeline of this copy of the package. */
@@ -145,5 +159,5 @@ export class Pipeline<Alt = never> implements Disposable {
 function checkWrap(pipeline: string, fn: unknown, options: unknown): void {
   if (typeof fn !== 'function')
     throw new TypeError(`Cannot wrap with "${pipeline}": the first argument must be a function, received ${show(fn)}`);
-  if (typeof options !== 'function') readOptions(options as ExecuteOptions | undefined);
+  if (typeof options !== 'function') readOptions(`wrap with "${pipeline}"`, options as ExecuteOptions | undefined);
 }

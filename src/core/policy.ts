@@ -118,6 +118,11 @@ export abstract class Stage {
     this.scope.pipeline.cells.late++;
   }
 
+  /** Whether the call only waits here for its turn. */
+  queues(_call: Call): boolean {
+    return false;
+  }
+
   /** When this stage will end the call, on the pipeline's clock, else `Infinity`. */
   due(_call: Call): number {
     return Number.POSITIVE_INFINITY;

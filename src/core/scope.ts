@@ -49,12 +49,13 @@ export class ExecutionScope extends Stage {
   override enter(call: Call): void {
     const { pipeline } = this;
     if (this.nested && pipeline.disposed) return this.raise(call, refuse(pipeline, call.fn));
-    const execution = new Execution(call, pipeline);
+    const execution = new Execution(call, this);
     call.memo[this.slot] = execution;
     if (call.options !== noOptions && !this.nested) armDeadline(call, this);
     const { cells } = pipeline;
     cells.calls++;
     cells.active++;
+    pipeline.running.add(execution);
     const interest = pipeline.interest();
     if (interest !== 0 || pipeline.timed) this.watch(call, execution, interest);
     if (call.options !== noOptions && this.stillborn(call)) return;
@@ -110,7 +111,8 @@ export class ExecutionScope extends Stage {
     const { pipeline } = this;
     const now = coarse(this.clock);
     if (pipeline.recent.due(now)) pipeline.note(now);
-    pipeline.cells.active--;
+    pipeline.running.remove(execution);
+    if (--pipeline.cells.active === 0 && pipeline.disposed) pipeline.rest();
     count(pipeline.cells.outcomes, outcome);
     if (execution.watch !== null) this.report(execution, execution.watch, outcome, error, judged);
   }

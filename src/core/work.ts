@@ -65,7 +65,7 @@ export class Work implements CallContext {
 
   get remainingMs(): number {
     const { call, stage } = this;
-    const due = dueBefore(call, stage.index);
+    const due = Math.min(dueBefore(call, stage.index), stage.due(call));
     return due === Number.POSITIVE_INFINITY ? due : due - stage.scope.clock.now();
   }
 
@@ -75,6 +75,12 @@ export class Work implements CallContext {
 
   get key(): string | undefined {
     return this.call.options.key;
+  }
+
+  /** For a logger: what the user may see of it, and nothing behind that. */
+  toJSON(): object {
+    const { pipeline, key, attempt, remainingMs } = this;
+    return { pipeline, key, attempt, remainingMs };
   }
 
   /** Tells the user's code to stop, without giving it up. */

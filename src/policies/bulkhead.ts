@@ -4,10 +4,9 @@ import { deadlineExceeded } from '../core/deadline.ts';
 import { type Deadline, DeadlineList } from '../core/deadlines.ts';
 import { BulkheadFullError, withoutStack } from '../core/errors.ts';
 import { releaseAfterWork } from '../core/held-slot.ts';
-import { check, either, flag, limitMs, needed, number, policyName } from '../core/options.ts';
+import { check, either, fields, flag, limitMs, needed, number, policyName } from '../core/options.ts';
 import { oneClock } from '../core/one-clock.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
-import { fields } from '../core/policy-rules.ts';
 import { park } from '../core/sleep.ts';
 import { systemClock } from '../ports/clock.ts';
 
@@ -52,7 +51,7 @@ const rules = {
  * Throws a `RangeError` or `TypeError` for bad options.
  */
 export function bulkhead(options: BulkheadOptions): Bulkhead {
-  check('bulkhead', options, rules);
+  check('create bulkhead', options, rules);
   const { limit, queue = 0, maxWaitMs = 1_000, holdUntilSettled = { maxMs: 60_000 }, name } = options;
   const holdMs =
     holdUntilSettled === false ? 0 : holdUntilSettled === true ? Number.POSITIVE_INFINITY : holdUntilSettled.maxMs;
@@ -76,7 +75,7 @@ export function bulkhead(options: BulkheadOptions): Bulkhead {
       return slots.held;
     },
     resize(limit) {
-      check('bulkhead', { limit }, { limit: limitRule });
+      check('resize bulkhead', { limit }, { limit: needed(limitRule) });
       slots.resize(limit);
     },
     snapshot: () => ({
@@ -143,6 +142,10 @@ class BulkheadStage extends Stage {
     if (left <= 0) return this.raise(call, deadlineExceeded(this, call, left));
     const ticket = pool.wait(park(call, this), now);
     call.memo[this.slot] = { ticket, deadline: this.waits?.add(ticket) } satisfies Waiting;
+  }
+
+  override queues(call: Call): boolean {
+    return typeof call.memo[this.slot] === 'object';
   }
 
   override resume(call: Call): void {

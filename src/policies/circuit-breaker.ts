@@ -6,10 +6,10 @@ import { CircuitOpenError, withoutStack } from '../core/errors.ts';
 import { type Handle, handle } from '../core/handle.ts';
 import { judge } from '../core/judge.ts';
 import { oneClock } from '../core/one-clock.ts';
-import { callable, check, either, isPlain, number, policyName, type Rule, shape } from '../core/options.ts';
+import { callable, check, either, fields, isPlain, number, policyName, type Rules, shape } from '../core/options.ts';
 import { type Judgement, type Matcher, matcher, type When } from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
-import { cockatielBackoff, fields, judging } from '../core/policy-rules.ts';
+import { cockatielBackoff, judging } from '../core/policy-rules.ts';
 import { coarse, systemClock } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
 import type { CircuitStateName } from '../telemetry/events.ts';
@@ -47,7 +47,7 @@ export interface CircuitBreaker extends Policy, CircuitControl {
 const share = number(0, 1, { above: true });
 const many = number(1, undefined, { whole: true });
 const some = number(0, undefined, { above: true });
-const rules: Readonly<Record<string, Rule>> = {
+const rules: Rules = {
   failureRatio: share,
   minimumCalls: many,
   windowMs: some,
@@ -71,7 +71,7 @@ const rules: Readonly<Record<string, Rule>> = {
  * for bad options.
  */
 export function circuitBreaker<R = any>(options: CircuitBreakerOptions<R> = {}): CircuitBreaker {
-  check('circuit breaker', options, rules, conflict);
+  check('create circuit breaker', options, rules, conflict);
   const { keys, when, name, ...numbers } = options;
   const { max = 1_000, idleMs = 600_000 } = keys ?? {};
   const home = oneClock('a circuit breaker', systemClock);

@@ -1,6 +1,7 @@
 import type { Call } from '../core/call.ts';
 import { OwnDeadline } from '../core/deadlines.ts';
 import { because, TimeoutError, withoutStack } from '../core/errors.ts';
+import { spanEnd } from '../core/execution.ts';
 import { judge } from '../core/judge.ts';
 import { callable, check, either, isPlain, limitMs, needed, policyName, shape } from '../core/options.ts';
 import {
@@ -49,22 +50,20 @@ export function fallback<R>(options: FallbackOptions<R>): Policy<Awaited<R>>;
 export function fallback<const V>(options: FallbackOptions<never, V>): Policy<V>;
 export function fallback(options: To | FallbackOptions<unknown, unknown>): Policy<unknown> {
   const given = typeof options === 'function' ? { to: options } : (options as FallbackOptions<unknown, unknown>);
-  check('fallback', given, rules);
+  check('create fallback', given, rules);
   const { to, timeoutMs = Number.POSITIVE_INFINITY, when, name } = given;
-  const counts: Counts = { success: 0, failure: 0, timeouts: 0, late: 0 };
+  const limited = timeoutMs < Number.POSITIVE_INFINITY;
+  const counts: FallbackStage['counts'] = { success: 0, failure: 0, timeouts: 0, late: 0 };
   return {
     kind: 'fallback',
     name,
     stage: (host) => new FallbackStage(to, timeoutMs, matcher(when), counts, host),
     snapshot: () => {
-      const { success, failure, ...limited } = counts;
-      const executions = { success, failure };
-      return { kind: 'fallback', executions, ...(timeoutMs !== Number.POSITIVE_INFINITY && limited) };
+      const { success, failure, ...limits } = counts;
+      return { kind: 'fallback', executions: { success, failure }, ...(limited && limits) };
     },
   };
 }
-
-type Counts = Record<'success' | 'failure' | 'timeouts' | 'late', number>;
 
 interface Answering {
   readonly outcome: Outcome;
@@ -79,10 +78,10 @@ class FallbackStage extends Stage {
   private readonly to: To;
   private readonly timeoutMs: number;
   private readonly when: Matcher | undefined;
-  private readonly counts: Counts;
+  readonly counts: Record<'success' | 'failure' | 'timeouts' | 'late', number>;
   private readonly host: Host;
 
-  constructor(to: To, timeoutMs: number, when: Matcher | undefined, counts: Counts, host: Host) {
+  constructor(to: To, timeoutMs: number, when: Matcher | undefined, counts: FallbackStage['counts'], host: Host) {
     super();
     this.to = to;
     this.timeoutMs = timeoutMs;
@@ -142,6 +141,10 @@ class FallbackStage extends Stage {
     });
   }
 
+  override due(call: Call): number {
+    return (call.memo[this.slot] as Answering | undefined)?.deadline?.due ?? Number.POSITIVE_INFINITY;
+  }
+
   override late(): void {
     this.counts.late++;
   }
@@ -191,8 +194,7 @@ class FallbackStage extends Stage {
   private end(call: Call, { tokens, startedAt }: Answering, outcome: SpanEnd['outcome'], error: unknown): void {
     if (tokens === undefined) return;
     const about = this.about(call);
-    const durationMs = this.host.clock.now() - startedAt;
-    const end = { outcome, error, errorType: undefined, durationMs, attempts: about.attempt, rejected: false };
+    const end = spanEnd(outcome, error, undefined, this.host.clock.now() - startedAt, about.attempt, true);
     this.scope.pipeline.observers.end('fallback', tokens, end, about);
   }
 }

@@ -49,7 +49,7 @@ const rules = {
  * `TypeError` for bad options.
  */
 export function retry<R = any>(options: RetryOptions<R> = {}): Policy {
-  check('retry', options, rules);
+  check('create retry', options, rules);
   const {
     maxRetries = 2,
     backoff,
@@ -109,7 +109,7 @@ class RetryStage extends Stage {
   override succeed(call: Call, value: unknown): void {
     const judged = judge(this, call, this.state.when, true, value);
     if (judged.verdict === 'failure') return this.consider(call, outcomeOf(true, value), judged);
-    this.state.budget?.tokens.success();
+    if (judged.verdict === 'success') this.state.budget?.tokens.success();
     this.close(call, call.memo[this.slot] === undefined ? 'success' : 'success_after_retry');
     if (call.at !== this.index) return;
     call.at--;

@@ -33,7 +33,7 @@ const rules = {
  */
 export function timeout(options: TimeoutOptions['ms'] | TimeoutOptions): Policy {
   const given = typeof options === 'object' ? options : { ms: options };
-  check('timeout', given, rules);
+  check('create timeout', given, rules);
   const { ms, mode = 'abandon', fallbackMs = Number.POSITIVE_INFINITY, name } = given;
   const counts = { timeouts: 0, late: 0, exceeded: 0 };
   return {

@@ -1,4 +1,4 @@
-import { bulkhead, circuitBreaker, fallback, pipeline, policy, retry, timeout } from 'seaworthy';
+import { bulkhead, circuitBreaker, fallback, pipeline, policy, retry, retryBudget, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { gate, turn } from './spy.ts';
@@ -107,5 +107,36 @@ describe('corners', () => {
     await turn();
     expect(heard).toEqual(['p/hasty']);
     expect(pipe.snapshot().late).toBe(1);
+  });
+
+  it('a call context is logged as what it shows, which is no circle', async () => {
+    const pipe = pipeline('p', [timeout(100)], { clock: virtualClock() });
+    const logged = await pipe.execute((call) => JSON.stringify({ call }), { key: 'k' });
+    expect(JSON.parse(logged)).toEqual({ call: { pipeline: 'p', key: 'k', attempt: 1, remainingMs: 100 } });
+  });
+
+  it("a fallback's function sees its own limit in remainingMs", async () => {
+    const clock = virtualClock();
+    const left: number[] = [];
+    const to = (_outcome: unknown, { remainingMs }: { remainingMs: number }) => void left.push(remainingMs);
+    const down = () => {
+      throw new Error('down');
+    };
+    await pipeline('p', [fallback({ to, timeoutMs: 50 })], { clock }).execute(down, { timeoutMs: 10 });
+    await pipeline('q', [retry(), fallback({ to, timeoutMs: 50 })], { clock }).execute(down, { timeoutMs: 10 });
+    expect(left).toEqual([50, 10]);
+  });
+
+  it('an ignored value earns no retry', async () => {
+    const budget = retryBudget({ ratio: 1, minPerSecond: 0, capacity: 5 });
+    const pipe = pipeline('p', [retry({ maxRetries: 1, backoff: 0, budget })], {
+      classify: ({ status, value }) => (value === 'ignored' ? 'ignored' : status === 'value' ? 'success' : 'failure'),
+    });
+    await pipe.tryExecute(() => Promise.reject(new Error('down')));
+    expect(budget.remaining).toBe(4);
+    await pipe.execute(() => 'ignored');
+    expect(budget.remaining).toBe(4);
+    await pipe.execute(() => 'fine');
+    expect(budget.remaining).toBe(5);
   });
 });

@@ -1,0 +1,27 @@
+import type { Execution } from './execution.ts';
+
+/** The executions of one pipeline that run now, as a list through the executions themselves. */
+export class Running {
+  private first: Execution | null = null;
+
+  add(execution: Execution): void {
+    const { first } = this;
+    execution.next = first;
+    if (first !== null) first.previous = execution;
+    this.first = execution;
+  }
+
+  remove(execution: Execution): void {
+    const { previous, next } = execution;
+    if (previous === null) this.first = next;
+    else previous.next = next;
+    if (next !== null) next.previous = previous;
+  }
+
+  /** As of now; ending one may end others. */
+  all(): Execution[] {
+    const all: Execution[] = [];
+    for (let each = this.first; each !== null; each = each.next) all.push(each);
+    return all;
+  }
+}
