@@ -73,9 +73,9 @@ describe('corners', () => {
   it('attempts that a middleware runs at a time keep their own number and span', async () => {
     const seen: unknown[] = [];
     const attempts = new Map<number, unknown[]>();
-    const slots = bulkhead({ limit: 1, queue: 1, maxWaitMs: Number.POSITIVE_INFINITY });
-    const both = policy({ kind: 'both', repeats: true, around: (_call, next) => Promise.all([next(), next()]) });
-    const pipe = pipeline('p', [both, slots], {
+    const slots = bulkhead({ limit: 1, queue: 2, maxWaitMs: Number.POSITIVE_INFINITY });
+    const all = policy({ kind: 'all', repeats: true, around: (_call, next) => Promise.all([next(), next(), next()]) });
+    const pipe = pipeline('p', [all, slots], {
       telemetry: false,
       observers: [
         {
@@ -86,13 +86,15 @@ describe('corners', () => {
         },
       ],
     });
-    expect(await pipe.execute(async (call) => call.attempt)).toEqual([1, 2]);
-    expect([...attempts.values()].flat()).toEqual([1, 2]);
+    expect(await pipe.execute(async (call) => call.attempt)).toEqual([1, 2, 3]);
+    expect([...attempts.values()].flat()).toEqual([1, 2, 3]);
     expect(seen).toEqual([
       ['attempt', 1, 1],
       ['dequeued', 2, 2],
       ['attempt', 2, 2],
-      ['execution', 'execution', 2],
+      ['dequeued', 3, 3],
+      ['attempt', 3, 3],
+      ['execution', 'execution', 3],
     ]);
   });
 
