@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { adopt } from './adapters/cockatiel/adopt.ts';
 import { otelObserver, type TelemetryOptions } from './adapters/otel/index.ts';
+import { telemetryOptions } from './adapters/otel/options.ts';
 import { type AltOf, Pipeline, type PipelineOptions, type Stackable } from './core/pipeline.ts';
 
 export type { AroundOptions, Next } from './core/around.ts';
@@ -46,6 +47,7 @@ export { type TimeoutOptions, timeout } from './policies/timeout.ts';
 export type { Clock, Timer } from './ports/clock.ts';
 export type { Random } from './ports/random.ts';
 // what observers hear
+export type { CircuitSnapshot, CircuitSnapshots } from './algorithms/circuit-state.ts';
 export type { CircuitStateName, OutcomeName, PolicyEvent, RejectionReason, RetryResult } from './telemetry/events.ts';
 export type { CallInfo, Interest, Observer, SpanEnd, SpanName } from './telemetry/observer.ts';
 export type { PipelineSnapshot, PolicySnapshot, PolicyState } from './telemetry/snapshot.ts';
@@ -60,5 +62,5 @@ export function pipeline<const P extends readonly Stackable[]>(
   policies: P,
   options: PipelineOptions<TelemetryOptions> = {},
 ): Pipeline<AltOf<P[number]>> {
-  return new Pipeline(name, policies, options, { observer: otelObserver, adopt });
+  return new Pipeline(name, policies, options, { observer: otelObserver, telemetry: telemetryOptions, adopt });
 }

@@ -2,11 +2,12 @@
  * How long to wait before trying again. The default doubles the range from which the delay is drawn and draws from all
  * of it ("full jitter", Marc Brooker, AWS Architecture Blog 2015), also at the cap: decorrelated jitter that is cut off
  * there sends two hundred clients back in the same millisecond (cockatiel C-29). It is cockatiel's `ExponentialBackoff`
- * with a generator of ours. Whatever an author's backoff answers that is no usable length means stop: a `NaN` that
- * became a delay would be a loop without a pause (C-30).
+ * with a generator of ours. What an author's backoff answers that is no usable length is refused: a `NaN` that became a
+ * delay would be a loop without a pause (C-30).
  */
 import { ConstantBackoff, ExponentialBackoff, type GeneratorFn, type IBackoff, type IBackoffFactory } from 'cockatiel';
 import type { Random } from '../ports/random.ts';
+import { unawaited } from './unawaited.ts';
 
 /** Milliseconds to wait, or not to try again. */
 export type Delay = number | 'stop';
@@ -47,9 +48,17 @@ export function exponentialFullJitter(
   const generator: GeneratorFn<number> = (n = 0, { initialDelay, maxDelay, exponent }) => {
     // Bounded, because 0 times the infinite power would be NaN.
     const ceiling = Math.min(maxDelay, initialDelay * exponent ** Math.min(n, 500));
-    return [random() * ceiling, n + 1];
+    return [chance(random) * ceiling, n + 1];
   };
   return new ExponentialBackoff({ generator, initialDelay: baseMs, maxDelay: maxMs, exponent: 2 });
+}
+
+/** A draw from the user's own source. */
+function chance(random: Random): number {
+  const drawn: unknown = random();
+  if (typeof drawn === 'number' && drawn >= 0 && drawn <= 1) return drawn;
+  unawaited(drawn);
+  throw new TypeError(`random must answer a number from 0 to 1, received ${shown(drawn)}`);
 }
 
 /** The same delay of `ms` milliseconds every time, without jitter. */
@@ -67,9 +76,19 @@ export function delays<Info>(backoff: Backoff<Info>): Delays<Info> {
   return { first: (info) => cockatielStep(backoff, info) };
 }
 
-/** A length that can be waited for, or stop: `Infinity` would be a call that neither ends nor goes on. */
+/**
+ * A length that can be waited for, or stop: `Infinity` would be a call that neither ends nor goes on. Throws a `TypeError`
+ * for what is neither, so that a forgotten `return` is heard of.
+ */
 function usable(ms: unknown): Delay {
-  return typeof ms === 'number' && ms >= 0 && ms < Infinity ? ms : 'stop';
+  if (ms === 'stop' || ms === Infinity) return 'stop';
+  if (typeof ms === 'number' && ms >= 0) return ms;
+  unawaited(ms);
+  throw new TypeError(`backoff must answer milliseconds from 0 up or "stop", received ${shown(ms)}`);
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'number' ? String(value) : typeof value;
 }
 
 class ConstantStep implements DelayStep<unknown> {
@@ -115,8 +134,13 @@ class CockatielStep<Info> implements DelayStep<Info> {
 }
 
 function cockatielStep<Info>(factory: IBackoffFactory<Info>, info: Info): DelayStep<Info> {
-  // Backoffs written for older versions of cockatiel end with undefined.
   const backoff = factory.next(info) as IBackoff<Info> | undefined;
-  const delay = usable(backoff?.duration);
-  return backoff === undefined || delay === 'stop' ? stopped : new CockatielStep(delay, backoff);
+  // Backoffs written for older versions of cockatiel end so.
+  if (backoff === undefined) return stopped;
+  unawaited(backoff);
+  if (typeof backoff?.next !== 'function') throw new TypeError('next() of a backoff must answer a backoff');
+  const { duration } = backoff as Partial<IBackoff<Info>>;
+  // An empty list has no first one.
+  const delay = duration === undefined ? 'stop' : usable(duration);
+  return delay === 'stop' ? stopped : new CockatielStep(delay, backoff);
 }

@@ -1,5 +1,5 @@
 import { Circuit, type CircuitRules, type Settlement } from './circuit.ts';
-import { type CircuitOptions, circuitRules, type Fault, isBreaker } from './circuit-options.ts';
+import { type CircuitOptions, circuitRules, type Fault, isBreaker, nobody } from './circuit-options.ts';
 import { type CircuitSnapshots, checkSnapshot } from './circuit-state.ts';
 import { count } from './counts.ts';
 import { KeyedStates } from './idle-keys.ts';
@@ -24,6 +24,9 @@ export interface Change {
   readonly error: unknown;
   readonly errorType: string | undefined;
 }
+
+/** A change of state in the words of listeners. */
+export type News = Omit<Change, 'from' | 'to'> & { readonly state: HeldState; readonly previous: HeldState };
 
 /** One circuit, with what is known of it beside its numbers. */
 export interface CircuitRecord {
@@ -91,12 +94,16 @@ export class CircuitBook {
   private readonly unseen: CircuitRecord;
   /** User code that failed and nobody has been told of. */
   private readonly faults: Fault[] = [];
+  /** What the call came to that is being settled, while it is. */
+  private reason = nobody;
   /** How many faults and holds on all wait to be told. */
   private untold = 0;
   /** The exact time, in monotonic milliseconds. */
   readonly now: () => number;
   private readonly holds = { isolated: 0, disabled: 0 };
   private readonly held: Change[] = [];
+  /** Taken to be told, and not told yet. */
+  private readonly telling: Change[] = [];
   private readonly transitions: Record<HeldState, number> = {
     closed: 0,
     open: 0,
@@ -142,10 +149,11 @@ export class CircuitBook {
   }
 
   private rules(): CircuitRules {
-    return circuitRules(this.options, (fault) => {
+    const fault = (fault: Fault) => {
       this.faults.push(fault);
       this.untold++;
-    });
+    };
+    return circuitRules(this.options, fault, () => this.reason);
   }
 
   private make(key: string | undefined, rules: CircuitRules = this.rules()): CircuitRecord {
@@ -198,14 +206,23 @@ export class CircuitBook {
     return { reason: 'circuit_open', retryAfterMs: record.circuit.retryAfterMs(this.now()) };
   }
 
-  /** Says how an admitted call ended; `error` is kept where it opens the circuit. */
-  settle(admission: Admission, result: Settlement, now: number, error: unknown, errorType?: string): void {
+  /** Says how an admitted call ended, with `value` if not with an error; `error` is kept where it opens the circuit. */
+  settle(
+    admission: Admission,
+    result: Settlement,
+    now: number,
+    error: unknown,
+    errorType?: string,
+    value?: unknown,
+  ): void {
     const { record, permit, startedAt } = admission;
     record.inFlight--;
     count(this.executions, result);
     if (permit === UNASKED) return;
     const slow = startedAt !== undefined && now - startedAt > this.slowMs;
+    if (slow || result === 'failure') this.reason = error === undefined ? { value } : { error };
     record.circuit.settle(permit, result, slow, now);
+    this.reason = nobody;
     if (record.circuit.transitions.length !== 0) this.count(record, error, errorType);
   }
 
@@ -237,11 +254,20 @@ export class CircuitBook {
     return this.faults.splice(0);
   }
 
-  /** The changes of state that nobody has been told of: this circuit's, and the holds on all. */
+  /** The changes of state that nobody has been told of, oldest first: this circuit's, and the holds on all. */
   news(record: CircuitRecord): readonly Change[] {
     this.count(record);
     this.untold -= this.held.length;
-    return [...this.held.splice(0), ...record.news.splice(0)];
+    return [...record.news.splice(0), ...this.held.splice(0)].sort((a, b) => a.at - b.at);
+  }
+
+  /** Tells each of them, in order, also where a listener makes a call that changes more. */
+  tellNews(record: CircuitRecord, tell: (news: News) => void): void {
+    this.telling.push(...this.news(record));
+    for (let change: Change | undefined; (change = this.telling.shift()) !== undefined; ) {
+      const { from: previous, to: state, ...rest } = change;
+      tell({ state, previous, ...rest });
+    }
   }
 
   /** Holds one circuit, or all, open or out of the way until the answer is called. */

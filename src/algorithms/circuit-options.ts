@@ -3,9 +3,10 @@
  * what. Failures in a row alone replace the share of failures, because a breaker told to open at the third failure should
  * not open earlier by a rule nobody asked for; with an explicit share either opens.
  */
-import type { IBackoff, IBackoffFactory, IBreaker } from 'cockatiel';
+import type { FailureReason, IBackoff, IBackoffFactory, IBreaker, IHalfOpenAfterBackoffContext } from 'cockatiel';
 import { breakerTrip, type CircuitRules, consecutiveTrip, ratioTrip, type Trip } from './circuit.ts';
 import { countWindow, timeWindow } from './rolling-window.ts';
+import { unawaited } from './unawaited.ts';
 
 /** The numbers of one circuit; milliseconds throughout. */
 export interface CircuitOptions {
@@ -85,12 +86,19 @@ function byRun({ consecutiveFailures, failureRatio }: CircuitOptions): boolean {
   return consecutiveFailures !== undefined && failureRatio === undefined;
 }
 
-/** The rules of one circuit: its own counting, and its own growing breaks. They never throw: `fault` hears of user code that does. */
-export function circuitRules(options: CircuitOptions, fault: (fault: Fault) => void): CircuitRules {
+/**
+ * The rules of one circuit: its own counting, and its own growing breaks. They never throw: `fault` hears of user code that
+ * does. `reason` is what is opening the circuit just now.
+ */
+export function circuitRules(
+  options: CircuitOptions,
+  fault: (fault: Fault) => void,
+  reason: () => FailureReason<unknown> = () => nobody,
+): CircuitRules {
   const { halfOpenCalls = 3, halfOpenMs = 10_000, breakMs = defaultBreakMs, failureRatio = 0.5 } = options;
   return {
     trip: options.breaker === undefined ? trip(options) : breakerTrip(guarded(made(options.breaker, fault), fault)),
-    breakMs: typeof breakMs === 'number' ? () => breakMs : growing(breakMs, fault),
+    breakMs: typeof breakMs === 'number' ? () => breakMs : growing(breakMs, fault, reason),
     halfOpenCalls,
     halfOpenMs,
     reopenRatio: options.breaker !== undefined || byRun(options) ? 0 : failureRatio,
@@ -121,6 +129,7 @@ function made(breaker: IBreaker | (() => IBreaker), fault: (fault: Fault) => voi
   try {
     const own: unknown = breaker();
     if (isBreaker(own)) return own;
+    unawaited(own);
     fault({ where: 'breaker', error: new TypeError('breaker must answer a cockatiel breaker') });
   } catch (error) {
     fault({ where: 'breaker', error });
@@ -134,14 +143,17 @@ function guarded(breaker: IBreaker, fault: (fault: Fault) => void): IBreaker {
     state: undefined,
     success(state) {
       try {
-        breaker.success(state);
+        unawaited(breaker.success(state), (error) => fault({ where: 'breaker', error }));
       } catch (error) {
         fault({ where: 'breaker', error });
       }
     },
     failure(state) {
       try {
-        return breaker.failure(state);
+        const answer: unknown = breaker.failure(state);
+        if (typeof answer === 'boolean') return answer;
+        unawaited(answer);
+        throw new TypeError(`breaker must answer a failure with true or false, received ${typeof answer}`);
       } catch (error) {
         fault({ where: 'breaker', error });
         return false;
@@ -150,19 +162,47 @@ function guarded(breaker: IBreaker, fault: (fault: Fault) => void): IBreaker {
   };
 }
 
+/** How many steps of a backoff a restored circuit goes through to be where it was; by then it has long stopped growing. */
+const mostSteps = 100;
+
 /** A backoff as break lengths: a step further for each opening in a row; the default where it fails, so that it opens all the same. */
-function growing(backoff: IBackoffFactory<any>, fault: (fault: Fault) => void): (openings: number) => number {
-  let step: IBackoff<any> | undefined;
+function growing(
+  backoff: IBackoffFactory<IHalfOpenAfterBackoffContext>,
+  fault: (fault: Fault) => void,
+  reason: () => FailureReason<unknown>,
+): (openings: number) => number {
+  let step: IBackoff<IHalfOpenAfterBackoffContext> | undefined;
+  const ask = (attempt: number, result: FailureReason<unknown>): unknown => {
+    step = (step ?? backoff).next(about(attempt, result));
+    unawaited(step);
+    return step.duration;
+  };
   return (openings) => {
     try {
-      step =
-        openings === 1 || step === undefined ? backoff.next({ attempt: openings }) : step.next({ attempt: openings });
-      const duration: unknown = step.duration;
+      if (openings === 1) step = undefined;
+      // The first time after a restart, the steps of the earlier life come first.
+      const missed = step === undefined ? Math.min(openings, mostSteps) - 1 : 0;
+      for (let left = missed; left > 0; left--) ask(openings - left, nobody);
+      const duration = ask(openings, reason());
       if (typeof duration === 'number' && duration >= 0) return duration;
       throw new TypeError(`breakMs must answer milliseconds from 0 up, received ${String(duration)}`);
     } catch (error) {
       fault({ where: 'breakMs', error });
       return defaultBreakMs;
     }
+  };
+}
+
+/** Nothing that a call came to: a probe that never answered, or an earlier life. */
+export const nobody: FailureReason<unknown> = { error: undefined };
+
+/** What cockatiel tells a backoff of a break; a break is no caller's own, so its signal never aborts. */
+function about(attempt: number, result: FailureReason<unknown>): IHalfOpenAfterBackoffContext {
+  return {
+    attempt,
+    result,
+    get signal() {
+      return new AbortController().signal;
+    },
   };
 }

@@ -108,6 +108,7 @@ export class Circuit {
 
   /** Closes by order, with a fresh window; calls in flight come late. */
   reset(now: number): void {
+    this.advance(now);
     this.close(now, 'reset', undefined);
   }
 
@@ -172,6 +173,7 @@ export class Circuit {
 
   private open(at: number, why: TransitionCause, failureRatio: number | undefined): void {
     const breakMs = this.draw();
+    if (why !== 'tripped') this.rules.trip.relapsed?.();
     this.openings++;
     this.move('open', at, why, failureRatio);
     this.openUntil = this.since + breakMs;

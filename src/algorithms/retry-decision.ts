@@ -62,6 +62,15 @@ export class Trial<Info> {
   }
 }
 
+/** What an error says of itself as `retryAfterMs`; one that throws when it is read says nothing. */
+export function retryAfterOf(error: unknown): unknown {
+  try {
+    return (error as { readonly retryAfterMs?: unknown } | null | undefined)?.retryAfterMs;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Milliseconds as another side's wish to be left alone so long; minus infinity for what is no such number. */
 export function wish(ms: unknown): number {
   return typeof ms === 'number' && ms >= 0 ? ms : Number.NEGATIVE_INFINITY;

@@ -1,8 +1,8 @@
 /**
  * Is it time to open? The part of a circuit breaker that counts, apart from the part that moves (circuit.ts), so that a
  * share of failures in a window, a run of failures and cockatiel's breakers are answers to one question. A trip hears
- * of completed calls of the closed state only, late and ignored ones never reach it, and the share is judged on a success
- * too: it may be the one that completes `minimumCalls`. After resilience4j's CircuitBreakerMetrics and failsafe-go.
+ * of completed calls of the closed state, and then of what came of the probes; late and ignored calls never reach it. The
+ * share is judged on a success too: it may be the one that completes `minimumCalls`. After resilience4j's CircuitBreakerMetrics and failsafe-go.
  */
 import type { CircuitState as CockatielState, IBreaker } from 'cockatiel';
 import type { RollingWindow } from './rolling-window.ts';
@@ -15,6 +15,8 @@ export interface Trip {
   failure(now: number, slow: boolean): boolean;
   /** An ignored call (cancelled, a lost hedge) had already been running for too long: slow, and neither of the others. */
   lingered(now: number): boolean;
+  /** The probes have failed: the circuit opens again. */
+  relapsed?(): void;
   /** Forgets everything: the circuit closes anew. */
   reset(): void;
   /** The share of failures from 0 to 1, `undefined` below the minimum number of calls or where none is counted. */
@@ -163,6 +165,11 @@ class BreakerTrip implements Trip {
 
   lingered(): boolean {
     return false;
+  }
+
+  /** It opens again whatever the breaker says to that, as in cockatiel. */
+  relapsed(): void {
+    this.breaker.failure(cockatielHalfOpen);
   }
 
   /** A success while half-open is how cockatiel tells its breakers that the circuit closes, and they start afresh. */

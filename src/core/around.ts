@@ -1,8 +1,9 @@
+import { unawaited } from '../algorithms/unawaited.ts';
 import { soon } from '../ports/clock.ts';
 import type { PolicyState } from '../telemetry/snapshot.ts';
 import type { Call } from './call.ts';
 import { interrupt } from './interrupt.ts';
-import { callable, check, flag, needed, policyName, shape } from './options.ts';
+import { callable, check, flag, isPlain, needed, policyName, shape, show } from './options.ts';
 import { type DropReason, type Policy, Stage } from './policy.ts';
 import { type CallContext, Work } from './work.ts';
 
@@ -29,7 +30,7 @@ export interface AroundOptions<Alt> {
  * Throws a `TypeError` for bad options.
  */
 export function policy<Alt = never>(options: AroundOptions<Alt>): Policy<unknown extends Alt ? never : Alt> {
-  check('policy', options, {
+  check('create policy', options, {
     kind: needed(
       shape(
         'lower-case letters, digits and "_"',
@@ -46,8 +47,15 @@ export function policy<Alt = never>(options: AroundOptions<Alt>): Policy<unknown
     kind,
     name,
     stage: () => new AroundStage(around as AroundOptions<unknown>['around'], repeats),
-    ...(snapshot !== undefined && { snapshot: (): PolicyState => ({ ...snapshot(), kind: 'custom' }) }),
+    ...(snapshot !== undefined && { snapshot: (): PolicyState => ({ ...answered(snapshot()), kind: 'custom' }) }),
   };
+}
+
+/** What an author's snapshot answered. */
+function answered(state: unknown): object {
+  if (isPlain(state)) return state;
+  unawaited(state);
+  throw new TypeError(`snapshot must answer an object, received ${show(state)}`);
 }
 
 /** What one `next()` waits for. */
@@ -95,6 +103,7 @@ class AroundStage extends Stage {
           work.signal.aborted ? work.signal.reason : new Error('next() was called after the call had ended'),
         );
       if (signal?.aborted === true) return reject(signal.reason);
+      if (call.stopping) return reject(work.signal.reason);
       const fork = call.fork(this);
       const stop = () => {
         // The echo of the call's own end, which reaches what is inside by `drop`, and says why.
@@ -127,6 +136,7 @@ class AroundStage extends Stage {
 
   /** Tells what is inside to stop: work that runs may still answer, as a cooperative timeout wants; a wait has nothing to answer. */
   private stop({ fork, settle }: Inner, reason: unknown): void {
+    fork.stopping = true;
     const { work } = fork;
     if (work === null) {
       interrupt(fork, this.index, 'timed_out', reason, this);

@@ -1,5 +1,6 @@
 import type { Clock } from '../ports/clock.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
+import type { SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
 import { Attempt, type Execution, spanEnd } from './execution.ts';
 import { judge } from './judge.ts';
@@ -56,7 +57,8 @@ export class AttemptScope extends Stage {
 
   private report(call: Call, attempt: Attempt, value: unknown): void {
     const judged = judge(this, call, undefined, true, value);
-    this.close(attempt, attempt.execution.endedAs(judged), undefined, judged);
+    const outcome = attempt.execution.endedAs(judged);
+    this.close(attempt, outcome, undefined, judged, outcome === 'failure' ? { value } : undefined);
   }
 
   override fail(call: Call, error: unknown): void {
@@ -75,12 +77,18 @@ export class AttemptScope extends Stage {
     this.close(attempt, failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
   }
 
-  private close(attempt: Attempt, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
+  private close(
+    attempt: Attempt,
+    outcome: OutcomeName,
+    error: unknown,
+    judged: Judgement | undefined,
+    failing?: Pick<SpanEnd, 'value'>,
+  ): void {
     const durationMs = this.clock.now() - attempt.startedAt;
     this.scope.pipeline.observers.end(
       'attempt',
       attempt.tokens,
-      spanEnd(outcome, error, judged, durationMs, attempt.attempt, attempt.called),
+      spanEnd(outcome, error, judged, durationMs, attempt.attempt, attempt.called, failing),
       attempt,
     );
   }

@@ -8,6 +8,7 @@ import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
 import { outcomeOf } from './outcome.ts';
 import type { Stage } from './policy.ts';
 import type { ExecutionScope } from './scope.ts';
+import { unawaited } from '../algorithms/unawaited.ts';
 import type { Work } from './work.ts';
 
 /** The caller's function. */
@@ -39,6 +40,8 @@ export class Call {
   timer: Timer | null = null;
   /** The user code that runs for it now. */
   work: Work | null = null;
+  /** A middleware has told what is inside it to stop: what runs may still answer, but nothing new begins. */
+  stopping = false;
   /** Times the caller's function was called for it, forks included. */
   invoked = 0;
   /** An interruption asked for while one is under way. */
@@ -126,10 +129,11 @@ export class Call {
 
   /** Gives a value that nobody will get back to the caller's `onDiscard`. */
   discard(value: unknown): void {
+    const failed = (error: unknown) => warn('onDiscard threw.', error);
     try {
-      this.options.onDiscard?.(value);
+      unawaited(this.options.onDiscard?.(value), failed);
     } catch (error) {
-      warn('onDiscard threw.', error);
+      failed(error);
     }
   }
 

@@ -44,13 +44,15 @@ export class Hub implements Idle {
   }
 
   private add(call: Call): void {
+    // First, because a signal that is none of the platform's may throw.
+    if (!this.listening) {
+      this.signal.addEventListener('abort', this);
+      this.listening = true;
+    }
     const seat = new Seat(call, this, this.first);
     call.seat = seat;
     if (seat.next !== null) seat.next.previous = seat;
     this.first = seat;
-    if (this.listening) return;
-    this.listening = true;
-    this.signal.addEventListener('abort', this);
   }
 
   leave(seat: Seat): void {
@@ -77,5 +79,7 @@ export class Hub implements Idle {
     if (this.first !== null || !this.listening) return;
     this.listening = false;
     this.signal.removeEventListener('abort', this);
+    // The map would keep the size it had when most signals were alive.
+    hubs!.delete(this.signal);
   }
 }

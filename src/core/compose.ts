@@ -46,7 +46,7 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
       const { policy, label } = part;
       if (policy.limits === true && limiters.has(policy))
         throw new TypeError(
-          `Cannot create pipeline "${core.name}": "${label}" stands in it twice, and a call would wait there for itself`,
+          `Cannot create pipeline "${core.name}": "${label}" stands in it twice, and a call would be in its own way there`,
         );
       limiters.add(policy);
       const host = {

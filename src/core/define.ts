@@ -1,26 +1,34 @@
 import { systemClock } from '../ports/clock.ts';
 import { systemRandom } from '../ports/random.ts';
+import { reliable } from '../ports/reliable-clock.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { compose } from './compose.ts';
 import { Observers } from './observers.ts';
-import { check, flag, type Rule, shape, show } from './options.ts';
+import { callable, check, either, flag, isPlain, type Rules, shape, show } from './options.ts';
 import { classifier, isClassify } from './outcome.ts';
 import { claim, partsOf } from './parts.ts';
 import { PipelineCore } from './pipeline-core.ts';
 import type { Defaults, PipelineOptions, Stackable } from './pipeline-types.ts';
 
-const rules: Readonly<Record<string, Rule>> = {
+const rules: Rules = {
   classify: shape('a function or a cockatiel handler', isClassify),
-  attributes: shape('an object', (value) => typeof value === 'object' && value !== null),
-  telemetry: shape(
-    'true, false or an object',
-    (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null),
+  attributes: shape(
+    'an object of strings, numbers and booleans',
+    (value) =>
+      isPlain(value) &&
+      Object.values(value).every((each) => ['string', 'number', 'boolean', 'undefined'].includes(typeof each)),
   ),
-  observers: shape('an array of observers', Array.isArray),
+  observers: shape('an array of observers', (value) => Array.isArray(value) && value.every(isObserver)),
   stackTraces: flag,
   clock: shape('a clock', (value) => typeof value?.now === 'function' && typeof value?.after === 'function'),
-  random: shape('a function', (value) => typeof value === 'function'),
+  random: callable,
 };
+
+/** True for an object whose methods are functions, as far as an observer has any. */
+function isObserver(value: any): boolean {
+  const methods = ['interest', 'event', 'start', 'end', 'within', 'dispose'];
+  return isPlain(value) && methods.every((name) => value[name] === undefined || typeof value[name] === 'function');
+}
 
 /** Keeps the first place, which is OpenTelemetry's in every pipeline. */
 const SILENT: Observer = { interest: () => 0 };
@@ -43,15 +51,15 @@ export function define(
     );
   if (!Array.isArray(policies))
     throw new TypeError(`Cannot create pipeline "${name}": policies must be an array, received ${show(policies)}`);
-  check(`pipeline "${name}"`, options, rules);
+  check(`create pipeline "${name}"`, options, { ...rules, telemetry: either(flag, defaults.telemetry) });
   const { attributes, telemetry = true, observers = [], stackTraces = false } = options;
   const { clock = systemClock, random = systemRandom } = options;
   const core = new PipelineCore({
     name,
     parts: partsOf(name, policies, defaults, coreOf),
     classify: classifier(options.classify),
-    attributes,
-    clock,
+    attributes: attributes && { ...attributes },
+    clock: reliable(clock),
     random,
     stackTraces,
   });

@@ -114,12 +114,21 @@ export class DrainingError extends RejectedError {
 
 /** True for every error of this library, also one made by another copy of it. */
 export function isResilienceError(error: unknown): error is ResilienceError {
-  return error instanceof Error && BRAND in error;
+  return has(error, BRAND);
 }
 
 /** True when the function was not called: an open circuit, a full bulkhead, no time left. */
 export function isRejectedError(error: unknown): error is RejectedError {
-  return error instanceof Error && REJECTED in error;
+  return has(error, REJECTED);
+}
+
+/** Whether it is an error with this brand. A user's own may be anything, a proxy that throws included, and is then none of ours. */
+function has(error: unknown, brand: symbol): boolean {
+  try {
+    return error instanceof Error && brand in error;
+  } catch {
+    return false;
+  }
 }
 
 /** True for a timeout of this library, also one made by another copy of it. */
@@ -129,8 +138,13 @@ export function isTimeoutError(error: unknown): error is TimeoutError {
 
 /** Gives `error` a `cause` where it is an error that has none and can take one. */
 export function because(error: unknown, cause: unknown): void {
-  if (!(error instanceof Error) || error === cause || error.cause !== undefined || !Object.isExtensible(error)) return;
-  Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
+  try {
+    if (!(error instanceof Error) || error === cause || error.cause !== undefined || !Object.isExtensible(error))
+      return;
+    Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
+  } catch {
+    // The user's own error defines what reading it does, and stays as it is.
+  }
 }
 
 /**

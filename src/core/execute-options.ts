@@ -1,5 +1,5 @@
 import type { Policy as CockatielHandler } from 'cockatiel';
-import { callable, check, flag, type Rule, shape } from './options.ts';
+import { callable, check, flag, isPlain, type Rules, shape } from './options.ts';
 import { type Classify, classifier, isClassify, type Outcome } from './outcome.ts';
 
 /** What one call may bring along. */
@@ -32,7 +32,7 @@ export interface RunOptions extends ExecuteOptions {
 
 export const noOptions: RunOptions = /* @__PURE__ */ Object.freeze(shaped({}, undefined));
 
-const rules: Readonly<Record<string, Rule>> = {
+const rules: Rules = {
   signal: shape('an AbortSignal', isSignal),
   // Nothing left, or less, is a legal answer of whoever computes a deadline.
   timeoutMs: (value) =>
@@ -44,14 +44,15 @@ const rules: Readonly<Record<string, Rule>> = {
   retryable: callable,
   classify: shape('a function or a cockatiel handler', isClassify),
   onDiscard: callable,
-  attributes: shape('an object', (value) => typeof value === 'object' && value !== null),
+  // Their values may come from data, and no call fails for what its span would say.
+  attributes: shape('an object', isPlain),
 };
 
-/** Takes what the caller gave apart; throws a `TypeError` or `RangeError` that names every bad option. */
-export function readOptions(given: AbortSignal | ExecuteOptions | undefined): RunOptions {
+/** Takes what the caller gave apart; throws a `TypeError` or `RangeError` that names every bad option, and the `action` they are for. */
+export function readOptions(action: string, given: AbortSignal | ExecuteOptions | undefined): RunOptions {
   if (given === undefined) return noOptions;
   if (isSignal(given)) return shaped(noOptions, given);
-  check('a call', given, rules);
+  check(action, given, rules);
   return shaped(given, given.signal);
 }
 
@@ -66,6 +67,7 @@ function isSignal(value: any): value is AbortSignal {
     typeof value === 'object' &&
     value !== null &&
     typeof value.aborted === 'boolean' &&
-    typeof value.addEventListener === 'function'
+    typeof value.addEventListener === 'function' &&
+    typeof value.removeEventListener === 'function'
   );
 }

@@ -134,6 +134,7 @@ export function spanEnd(
   durationMs: number,
   attempts: number,
   called: boolean,
+  failing?: Pick<SpanEnd, 'value'>,
 ): SpanEnd {
-  return { outcome, error, errorType: judged?.errorType, durationMs, attempts, rejected: !called };
+  return { outcome, error, errorType: judged?.errorType, durationMs, attempts, rejected: !called, ...failing };
 }

@@ -1,4 +1,5 @@
 import { soon } from '../ports/clock.ts';
+import { warn } from '../ports/report.ts';
 
 /** Something shared that is kept a moment after its last use, because calls follow each other. */
 export interface Idle {
@@ -23,6 +24,11 @@ export function sweepSoon(idle: Idle): void {
 function sweepAll(): void {
   for (const idle of waiting.splice(0)) {
     idle.sweeping = false;
-    idle.sweep();
+    try {
+      idle.sweep();
+    } catch (error) {
+      // A clock or a signal that is none of the platform's.
+      warn('A clock or a signal threw when it was let go.', error);
+    }
   }
 }

@@ -3,6 +3,7 @@ import { isRejectedError, isTimeoutError } from './errors.ts';
 import { show } from './options.ts';
 import { type Judgement, type Matcher, outcomeOf, type Verdict } from './outcome.ts';
 import type { Stage } from './policy.ts';
+import { unawaited } from '../algorithms/unawaited.ts';
 
 const SUCCESS = plain('success');
 const FAILURE = plain('failure');
@@ -36,6 +37,7 @@ function weigh(stage: Stage, call: Call, when: Matcher | undefined, ok: boolean,
   try {
     const answer: unknown = test(result);
     if (typeof answer === 'boolean') return answer ? FAILURE : SUCCESS;
+    unawaited(answer);
     stage.fault(call, 'when', new TypeError(`when must answer true or false, received ${show(answer)}`));
   } catch (error) {
     stage.fault(call, 'when', error);
@@ -51,6 +53,7 @@ function byClassify(stage: Stage, call: Call, ok: boolean, result: unknown): Jud
     const answer = classify(outcome);
     const judgement = typeof answer === 'string' ? named(answer) : answer;
     if (judgement !== undefined && named(judgement.verdict) !== undefined) return judgement;
+    unawaited(answer);
     stage.fault(call, 'classify', new TypeError('classify must answer "success", "failure" or "ignored"'));
   } catch (error) {
     stage.fault(call, 'classify', error);

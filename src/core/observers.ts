@@ -1,6 +1,8 @@
 import { warn } from '../ports/report.ts';
 import type { PolicyEvent } from '../telemetry/events.ts';
 import type { CallInfo, Interest, Observer, SpanEnd, SpanName } from '../telemetry/observer.ts';
+import { show } from './options.ts';
+import { unawaited } from '../algorithms/unawaited.ts';
 
 /** Everybody who listens to one pipeline. What an observer throws is reported once and changes nothing. */
 export class Observers {
@@ -38,7 +40,11 @@ export class Observers {
 
   private wishOf(observer: Observer): Interest {
     try {
-      return observer.interest === undefined ? 2 : observer.interest();
+      if (observer.interest === undefined) return 2;
+      const wish = observer.interest();
+      if (wish === 0 || wish === 1 || wish === 2) return wish;
+      unawaited(wish);
+      throw new TypeError(`interest() must answer 0, 1 or 2, received ${show(wish)}`);
     } catch (error) {
       this.report(error);
       return 0;
@@ -49,7 +55,8 @@ export class Observers {
     const { list } = this;
     for (let i = 0; i < list.length; i++) {
       try {
-        list[i]!.event?.(event, call, tokens?.[i]);
+        const answer: unknown = list[i]!.event?.(event, call, tokens?.[i]);
+        if (answer !== undefined) unawaited(answer, this.report);
       } catch (error) {
         this.report(error);
       }
@@ -59,7 +66,9 @@ export class Observers {
   start(name: SpanName, call: CallInfo, parents: readonly unknown[] | undefined): unknown[] {
     return this.list.map((observer, i) => {
       try {
-        return observer.start?.(name, call, parents?.[i]);
+        const token = observer.start?.(name, call, parents?.[i]);
+        unawaited(token, this.report);
+        return token;
       } catch (error) {
         this.report(error);
         return undefined;
@@ -71,7 +80,8 @@ export class Observers {
     const { list } = this;
     for (let i = 0; i < list.length; i++) {
       try {
-        list[i]!.end?.(name, tokens?.[i], end, call);
+        const answer: unknown = list[i]!.end?.(name, tokens?.[i], end, call);
+        if (answer !== undefined) unawaited(answer, this.report);
       } catch (error) {
         this.report(error);
       }
@@ -93,36 +103,40 @@ export class Observers {
 
   private surround(observer: Observer, token: unknown, run: () => unknown): unknown {
     let ended: { readonly ok: boolean; readonly result: unknown } | undefined;
+    // However often it asks, and be it later.
+    const once = () => {
+      ended ??= attempt(run);
+      if (ended.ok) return ended.result;
+      throw ended.result;
+    };
     try {
-      observer.within!(token, () => {
-        try {
-          const result = run();
-          ended = { ok: true, result };
-          return result;
-        } catch (error) {
-          ended = { ok: false, result: error };
-          throw error;
-        }
-      });
+      const answer = observer.within!(token, once);
+      if (answer !== ended?.result) unawaited(answer, ended === undefined ? this.report : undefined);
     } catch (error) {
-      if (ended === undefined || ended.result !== error) this.report(error);
+      if (ended === undefined || ended.ok || ended.result !== error) this.report(error);
     }
-    if (ended === undefined) return run();
-    if (ended.ok) return ended.result;
-    throw ended.result;
+    return once();
   }
 
   dispose(): void {
     for (const observer of this.list) {
       try {
-        observer.dispose?.();
+        unawaited(observer.dispose?.(), this.report);
       } catch (error) {
         this.report(error);
       }
     }
   }
 
-  private report(error: unknown): void {
+  private readonly report = (error: unknown): void => {
     warn(`An observer of pipeline "${this.pipeline}" threw; the call went on without it.`, error);
+  };
+}
+
+function attempt(run: () => unknown): { readonly ok: boolean; readonly result: unknown } {
+  try {
+    return { ok: true, result: run() };
+  } catch (error) {
+    return { ok: false, result: error };
   }
 }

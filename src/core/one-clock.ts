@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
+import { reliable } from '../ports/reliable-clock.ts';
 import type { Host } from './policy.ts';
 
 /**
@@ -12,7 +13,7 @@ export function oneClock(kind: string, system: Clock): { readonly clock: Clock; 
       return first?.clock ?? system;
     },
     adopt(host) {
-      if (first !== undefined && host.clock !== first.clock)
+      if (first !== undefined && reliable(host.clock) !== reliable(first.clock))
         throw new TypeError(
           `Cannot put ${kind} into pipeline "${host.pipeline}": it keeps the clock of pipeline "${first.pipeline}", and this one has another`,
         );

@@ -6,47 +6,63 @@
 /** One option's rule: answers what it must be when `value` breaks it, and whether the type or the range is wrong. */
 export type Rule = (value: unknown) => Problem | undefined;
 
+/** The rules of an options object, by name. */
+export type Rules = Readonly<Record<string, Rule>>;
+
 interface Problem {
   readonly must: string;
   readonly range: boolean;
+  /** For an object with fields of its own that break these: they are what the message names. */
+  readonly fields?: Rules;
 }
 
-/** Throws unless every given option keeps its rule and no other option is given; `undefined` counts as not given. */
+/**
+ * Throws unless every given option keeps its rule and no other option is given; `undefined` counts as not given. `action`
+ * is what cannot be done with such options: `create retry`.
+ */
 export function check(
-  what: string,
+  action: string,
   options: unknown,
-  rules: Readonly<Record<string, Rule>>,
+  rules: Rules,
   extra?: (options: any) => string | undefined,
 ): void {
-  if (!isPlain(options))
-    throw new TypeError(`Cannot create ${what}: options must be an object, received ${show(options)}`);
-  const problems: string[] = [];
-  let range = true;
-  const given = options;
+  if (!isPlain(options)) throw new TypeError(`Cannot ${action}: options must be an object, received ${show(options)}`);
+  const breaches = breachesOf(options, rules, '');
+  const conflict = breaches.length === 0 ? extra?.(options) : undefined;
+  if (conflict !== undefined) throw new TypeError(`Cannot ${action}: ${conflict}`);
+  if (breaches.length === 0) return;
+  const message = `Cannot ${action}: ${breaches.map(({ text }) => text).join('; ')}`;
+  throw breaches.every(({ range }) => range) ? new RangeError(message) : new TypeError(message);
+}
+
+interface Breach {
+  readonly text: string;
+  readonly range: boolean;
+}
+
+/** Everything that is wrong with an options object, which stands at `path` in that of the user. */
+function breachesOf(given: Record<string, unknown>, rules: Rules, path: string): Breach[] {
+  const breaches: Breach[] = [];
   for (const name of Object.keys(given)) {
-    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
-    if (rule === undefined) {
-      range = false;
-      const near = nearest(name, Object.keys(rules));
-      problems.push(`unknown option "${name}"${near === undefined ? '' : `, did you mean "${near}"?`}`);
-      continue;
-    }
-    const value = given[name];
-    const problem = value === undefined ? undefined : rule(value);
-    if (problem === undefined) continue;
-    if (!problem.range) range = false;
-    problems.push(`"${name}" must be ${problem.must}, received ${show(value)}`);
+    if (Object.hasOwn(rules, name)) continue;
+    const near = nearest(name, Object.keys(rules));
+    const hint = near === undefined ? '' : `, did you mean "${path}${near}"?`;
+    breaches.push({ text: `unknown option "${path}${name}"${hint}`, range: false });
   }
+  // By the rules and not by the object's own names: what it inherits is read as well.
   for (const [name, rule] of Object.entries(rules)) {
-    if (given[name] !== undefined || !isNeeded(rule)) continue;
-    range = false;
-    problems.push(`"${name}" must be ${rule(undefined)?.must}, received undefined`);
+    const value = given[name];
+    const problem = value === undefined && !required.has(rule) ? undefined : rule(value);
+    if (problem === undefined) continue;
+    if (problem.fields !== undefined && isPlain(value))
+      breaches.push(...breachesOf(value, problem.fields, `${path}${name}.`));
+    else
+      breaches.push({
+        text: `"${path}${name}" must be ${problem.must}, received ${show(value)}`,
+        range: problem.range,
+      });
   }
-  const conflict = problems.length === 0 ? extra?.(given) : undefined;
-  if (conflict !== undefined) throw new TypeError(`Cannot create ${what}: ${conflict}`);
-  if (problems.length === 0) return;
-  const message = `Cannot create ${what}: ${problems.join('; ')}`;
-  throw range ? new RangeError(message) : new TypeError(message);
+  return breaches;
 }
 
 const required = /* @__PURE__ */ new WeakSet<Rule>();
@@ -56,11 +72,6 @@ export function needed(rule: Rule): Rule {
   const own: Rule = (value) => rule(value);
   required.add(own);
   return own;
-}
-
-/** Whether an option with this rule must be given. */
-export function isNeeded(rule: Rule): boolean {
-  return required.has(rule);
 }
 
 /** A number from `min` to `max`; `whole` numbers only where fractions make no sense. */
@@ -109,7 +120,15 @@ export const callable: Rule = (value) =>
 /** `true` or `false`. */
 export const flag: Rule = (value) => (typeof value === 'boolean' ? undefined : { must: 'true or false', range: false });
 
-/** Either rule; the message names both. */
+/** An object with these fields and no others; a field may be missing unless its rule is `needed`. */
+export function fields(rules: Rules, must = `{ ${Object.keys(rules).join(', ')} }`): Rule {
+  return (value) => {
+    if (!isPlain(value)) return { must, range: false };
+    return breachesOf(value, rules, '').length === 0 ? undefined : { must, range: false, fields: rules };
+  };
+}
+
+/** Either rule; the message names both, unless it is about a field of what one of them takes. */
 export function either(...rules: readonly Rule[]): Rule {
   return (value) => {
     const problems: Problem[] = [];
@@ -118,7 +137,8 @@ export function either(...rules: readonly Rule[]): Rule {
       if (problem === undefined) return undefined;
       problems.push(problem);
     }
-    return { must: problems.map((p) => p.must).join(', or '), range: problems.some((p) => p.range) };
+    const inside = problems.find((p) => p.fields !== undefined);
+    return inside ?? { must: problems.map((p) => p.must).join(', or '), range: problems.some((p) => p.range) };
   };
 }
 
@@ -134,13 +154,20 @@ export function show(value: unknown): string {
     case 'symbol':
       return 'a symbol';
     case 'object':
-      return value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object';
+      if (value === null) return 'null';
+      if (Array.isArray(value)) return 'an array';
+      return 'then' in value ? 'a promise' : Symbol.iterator in value ? 'a list' : 'an object';
     default:
       return Object.is(value, -0) ? '-0' : String(value);
   }
 }
 
+/** What others call an option of ours, where the words are too unlike. */
+const elsewhere: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([['maxAttempts', 'maxRetries']]);
+
 function nearest(name: string, known: readonly string[]): string | undefined {
+  const ours = elsewhere.get(name);
+  if (ours !== undefined && known.includes(ours)) return ours;
   let best: string | undefined;
   let least = Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {
@@ -165,7 +192,7 @@ function edits(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** True for an object that is neither `null` nor an array. */
+/** True for an object that can hold options: a promise of them (a forgotten `await`) or a map would mean the defaults, in silence. */
 export function isPlain(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && !(Symbol.iterator in value) && !('then' in value);
 }

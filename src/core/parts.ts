@@ -15,6 +15,17 @@ export function partsOf(
   coreOf: (value: unknown) => PipelineCore | undefined,
 ): Part[] {
   const seen = new Map<string, number>();
+  const named = new Map<string, { readonly policy: Policy<any>; readonly i: number }>();
+  /** One policy twice is one state with one name; two under one name are what nobody can tell apart. */
+  const place = (policy: Policy<any>, label: string, i: number): Part => {
+    const other = named.get(label);
+    if (other !== undefined && other.policy !== policy)
+      throw new TypeError(
+        `Cannot create pipeline "${pipeline}": policies[${other.i}] and policies[${i}] are both named "${label}"`,
+      );
+    named.set(label, { policy, i });
+    return { policy, label };
+  };
   return policies.map((given, i) => {
     const nested = coreOf(given);
     if (nested !== undefined) return { nested, handle: given };
@@ -23,7 +34,7 @@ export function partsOf(
       throw new TypeError(
         `Cannot create pipeline "${pipeline}": policies[${i}] must be a policy, a pipeline or a cockatiel policy, received ${show(given)}`,
       );
-    if (policy.name !== undefined) return { policy, label: policy.name };
+    if (policy.name !== undefined) return place(policy, policy.name, i);
     // A foreign policy has no name to give, and no state that operators are shown under it.
     const home = policy === given ? homes.get(given) : undefined;
     if (home !== undefined && home !== pipeline)
@@ -32,7 +43,7 @@ export function partsOf(
       );
     const count = (seen.get(policy.kind) ?? 0) + 1;
     seen.set(policy.kind, count);
-    return { policy, label: `${pipeline}/${policy.kind}${count === 1 ? '' : `#${count}`}` };
+    return place(policy, `${pipeline}/${policy.kind}${count === 1 ? '' : `#${count}`}`, i);
   });
 }
 

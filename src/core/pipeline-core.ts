@@ -4,7 +4,8 @@ import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
 import type { Interest, PipelineInfo, PolicyInfo } from '../telemetry/observer.ts';
-import type { PipelineSnapshot, PolicySnapshot } from '../telemetry/snapshot.ts';
+import { warn } from '../ports/report.ts';
+import type { PipelineSnapshot, PolicySnapshot, PolicyState } from '../telemetry/snapshot.ts';
 import { isBypassed } from './bypass.ts';
 import { DrainingError, withoutStack } from './errors.ts';
 import type { Observers } from './observers.ts';
@@ -145,8 +146,17 @@ export class PipelineCore implements PipelineInfo {
 
   private read(part: Part): PolicySnapshot {
     if ('nested' in part) return { name: part.nested.name, bypassed: false, kind: 'custom' };
-    const state = part.policy.snapshot?.() ?? { kind: 'custom' as const };
-    return { name: part.label, bypassed: isBypassed(this, part.label), ...state };
+    return { name: part.label, bypassed: isBypassed(this, part.label), ...this.stateOf(part.policy, part.label) };
+  }
+
+  /** What a policy says of itself; one of a user's own may throw. */
+  private stateOf(policy: Policy<any>, label: string): PolicyState {
+    try {
+      return policy.snapshot?.() ?? { kind: 'custom' };
+    } catch (error) {
+      warn(`${label}: snapshot threw.`, error);
+      return { kind: 'custom' };
+    }
   }
 }
 

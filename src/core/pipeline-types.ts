@@ -3,6 +3,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { PolicyEvent } from '../telemetry/events.ts';
 import type { Observer, ObserverFactory } from '../telemetry/observer.ts';
+import type { Rule } from './options.ts';
 import type { Classify } from './outcome.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Policy } from './policy.ts';
@@ -42,6 +43,8 @@ export interface PipelineOptions<Telemetry = unknown> {
 /** What the package joins to the core: the default observer, and how a foreign policy becomes one of ours. */
 export interface Defaults<Telemetry> {
   observer(telemetry: Telemetry | undefined): ObserverFactory;
+  /** What `Telemetry` may be. */
+  readonly telemetry: Rule;
   adopt(policy: IPolicy<any, any>): Policy<any>;
 }
 
@@ -49,6 +52,8 @@ type Cause = {
   readonly type: 'execution_end' | 'attempt_end';
   readonly outcome: string;
   readonly error?: unknown;
+  /** A value that was judged a failure. */
+  readonly value?: unknown;
   readonly durationMs: number;
 };
 

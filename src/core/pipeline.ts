@@ -15,6 +15,7 @@ export type { AltOf, PipelineEvent, PipelineOptions, Stackable } from './pipelin
 import { remember } from './registry.ts';
 import { run } from './run.ts';
 import { announceBypass, onFailure, onSuccess, subscribe } from './subscription.ts';
+import { unawaited } from '../algorithms/unawaited.ts';
 import type { CallContext } from './work.ts';
 
 /** Calls on their way through policies. Made with `pipeline(name, policies)`. */
@@ -82,13 +83,18 @@ export class Pipeline<Alt = never> implements Disposable, AsyncDisposable {
     args: A,
   ): Promise<unknown> {
     try {
-      return run(this.#core, fn, typeof options === 'function' ? options(...args) : options, false);
+      const given = typeof options === 'function' ? options(...args) : options;
+      unawaited(given);
+      return run(this.#core, fn, given, false);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  /** Tells `listener` everything that happens from now on; what it throws is reported and changes nothing. */
+  /**
+   * Tells `listener` everything that happens from now on; of calls that run already only where somebody listened when they
+   * began. What it throws is reported and changes nothing.
+   */
   subscribe(listener: (event: PipelineEvent) => void): Handle {
     return subscribe(this.#core, listener);
   }

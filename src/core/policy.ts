@@ -21,7 +21,7 @@ export interface Policy<Alt = never> {
   readonly name?: string | undefined;
   /** Type only, never set: what it may answer in place of the function's own result. */
   readonly _alt?: readonly [Alt];
-  /** True when a call waiting in it can wait for another call of the same chain: it may stand there only once. */
+  /** True when a call that has a place in it can take it from itself further inside (a slot, a probe): it may stand in a chain only once. */
   readonly limits?: boolean;
   /** Asked once per place in a pipeline. */
   stage(host: Host): Stage;

@@ -1,6 +1,8 @@
 import type { Call } from './call.ts';
+import { show } from './options.ts';
 import { type Outcome, resultOf } from './outcome.ts';
 import type { Stage } from './policy.ts';
+import { unawaited } from '../algorithms/unawaited.ts';
 import { type CallContext, Work } from './work.ts';
 
 /** What a backoff gets to know of the retry it is asked about; cockatiel's backoffs read the last three. */
@@ -33,8 +35,12 @@ export function retryInfo(stage: Stage, call: Call, retry: number, outcome: Outc
 export function mayRepeat(stage: Stage, call: Call, outcome: Outcome): boolean {
   const { idempotent, retryable } = call.options;
   if (idempotent !== false || !stage.execution(call).called) return true;
+  if (retryable === undefined) return false;
   try {
-    return retryable?.(outcome) === true;
+    const answer: unknown = retryable(outcome);
+    if (typeof answer === 'boolean') return answer;
+    unawaited(answer);
+    throw new TypeError(`retryable must answer true or false, received ${show(answer)}`);
   } catch (error) {
     stage.fault(call, 'retryable', error);
     return false;

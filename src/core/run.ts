@@ -22,14 +22,13 @@ function examine(
   given: AbortSignal | ExecuteOptions | undefined,
   asOutcome: boolean,
 ): Promise<unknown> {
-  let options: RunOptions;
   try {
     if (core.disposed || typeof fn !== 'function') throw refuse(core, fn);
-    options = readOptions(given);
+    // A signal that is none of the platform's may throw when it is listened to, before the call has begun.
+    return begin(core, fn, readOptions(`execute "${core.name}"`, given), asOutcome);
   } catch (error) {
     return asOutcome ? Promise.resolve(outcomeOf(false, error)) : Promise.reject(error);
   }
-  return begin(core, fn, options, asOutcome);
 }
 
 function begin(core: PipelineCore, fn: Fn, options: RunOptions, asOutcome: boolean): Promise<unknown> {

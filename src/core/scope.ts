@@ -1,7 +1,7 @@
 import { count } from '../algorithms/counts.ts';
 import { type Clock, coarse } from '../ports/clock.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
-import type { Interest } from '../telemetry/observer.ts';
+import type { Interest, SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
 import { armDeadline } from './deadline.ts';
 import { noOptions } from './execute-options.ts';
@@ -88,7 +88,8 @@ export class ExecutionScope extends Stage {
     const execution = this.of(call);
     const judged = judge(this, call, undefined, true, value);
     // A predicate may have ended the call just now.
-    this.close(execution, call.at === this.index ? execution.endedAs(judged) : 'cancelled', undefined, judged);
+    const outcome = call.at === this.index ? execution.endedAs(judged) : 'cancelled';
+    this.close(execution, outcome, undefined, judged, outcome === 'failure' ? { value } : undefined);
     if (call.at !== this.index) return;
     call.at--;
     call.heard = true;
@@ -107,14 +108,20 @@ export class ExecutionScope extends Stage {
     this.close(this.of(call), failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
   }
 
-  private close(execution: Execution, outcome: OutcomeName, error: unknown, judged: Judgement | undefined): void {
+  private close(
+    execution: Execution,
+    outcome: OutcomeName,
+    error: unknown,
+    judged: Judgement | undefined,
+    failing?: Pick<SpanEnd, 'value'>,
+  ): void {
     const { pipeline } = this;
     const now = coarse(this.clock);
     if (pipeline.recent.due(now)) pipeline.note(now);
     pipeline.running.remove(execution);
     if (--pipeline.cells.active === 0 && pipeline.disposed) pipeline.rest();
     count(pipeline.cells.outcomes, outcome);
-    if (execution.watch !== null) this.report(execution, execution.watch, outcome, error, judged);
+    if (execution.watch !== null) this.report(execution, execution.watch, outcome, error, judged, failing);
   }
 
   private report(
@@ -123,6 +130,7 @@ export class ExecutionScope extends Stage {
     outcome: OutcomeName,
     error: unknown,
     judged: Judgement | undefined,
+    failing: Pick<SpanEnd, 'value'> | undefined,
   ): void {
     const { pipeline } = this;
     const durationMs = this.clock.now() - startedAt;
@@ -130,7 +138,7 @@ export class ExecutionScope extends Stage {
     const { interest, called } = execution;
     if (interest === 0) return;
     const attempts = execution.attempt || (called ? 1 : 0);
-    const end = spanEnd(outcome, error, judged, durationMs, attempts, called);
+    const end = spanEnd(outcome, error, judged, durationMs, attempts, called, failing);
     pipeline.observers.end('execution', tokens, end, execution);
   }
 

@@ -1,7 +1,7 @@
 import { RetryBudget, type RetryBudgetRules } from '../algorithms/retry-budget.ts';
 import { systemClock } from '../ports/clock.ts';
 import { oneClock } from './one-clock.ts';
-import { check, isPlain, number, type Rule, shape } from './options.ts';
+import { check, fields, number, type Rule } from './options.ts';
 
 /** A retry budget for several retry policies. */
 export interface SharedRetryBudget {
@@ -9,14 +9,18 @@ export interface SharedRetryBudget {
   readonly remaining: number;
 }
 
+const rules = {
+  ratio: /* @__PURE__ */ number(0, 1),
+  minPerSecond: /* @__PURE__ */ number(0),
+  capacity: /* @__PURE__ */ number(0),
+};
+
 /** A bucket of tokens with the clock it lives by. */
 export class Budget implements SharedRetryBudget {
   readonly tokens: RetryBudget;
   readonly home = oneClock('a retry budget', systemClock);
 
-  constructor(rules: Partial<RetryBudgetRules>) {
-    check('retry budget', rules, { ratio: number(0, 1), minPerSecond: number(0), capacity: number(0) });
-    const { ratio = 0.1, minPerSecond = 1, capacity = 100 } = rules;
+  constructor({ ratio = 0.1, minPerSecond = 1, capacity = 100 }: Partial<RetryBudgetRules>) {
     this.tokens = new RetryBudget({ ratio, minPerSecond, capacity });
   }
 
@@ -29,15 +33,15 @@ export class Budget implements SharedRetryBudget {
  * A budget to give to several retry policies: a token per retry, `ratio` back per success and `minPerSecond` by the
  * clock, so that an outage adds at most that share of load. Throws a `RangeError` or `TypeError` for bad options.
  */
-export function retryBudget(rules: Partial<RetryBudgetRules> = {}): SharedRetryBudget {
-  return new Budget(rules);
+export function retryBudget(options: Partial<RetryBudgetRules> = {}): SharedRetryBudget {
+  check('create retry budget', options, rules);
+  return new Budget(options);
 }
 
 /** What the option `budget` may be. */
-export const budgeting: Rule = /* @__PURE__ */ shape(
-  '{ ratio, minPerSecond, capacity }, retryBudget(...) or false',
-  (value) => value === false || value instanceof Budget || isPlain(value),
-);
+export const budgeting: Rule = (value) => (value === false || value instanceof Budget ? undefined : budget(value));
+
+const budget = /* @__PURE__ */ fields(rules, '{ ratio, minPerSecond, capacity }, retryBudget(...) or false');
 
 /** The budget an option asks for; `undefined` is none. */
 export function budgetOf(given: Partial<RetryBudgetRules> | SharedRetryBudget | false): Budget | undefined {

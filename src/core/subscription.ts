@@ -16,10 +16,11 @@ export function subscribe(core: PipelineCore, listener: (event: PipelineEvent) =
   return handle(
     core.observers.add({
       event: (event, call) => listener({ ...about(call), ...event }),
-      end: (span, _token, { outcome, error, durationMs }, call) => {
-        if (span === 'fallback') return;
+      end: (span, _token, { outcome, durationMs, ...end }, call) => {
+        if (span === 'fallback') return undefined;
         const type = span === 'execution' ? 'execution_end' : 'attempt_end';
-        listener({ type, outcome, durationMs, ...(error !== undefined && { error }), ...about(call) });
+        const result = 'value' in end ? { value: end.value } : end.error !== undefined && { error: end.error };
+        return listener({ type, outcome, durationMs, ...result, ...about(call) });
       },
     }),
   );
@@ -28,16 +29,19 @@ export function subscribe(core: PipelineCore, listener: (event: PipelineEvent) =
 /** cockatiel's `onSuccess`: executions that ended well. */
 export function onSuccess(core: PipelineCore, listener: (event: ISuccessEvent) => void): Handle {
   return subscribe(core, (event) => {
-    if (event.type === 'execution_end' && event.outcome !== 'failure' && event.outcome !== 'cancelled')
-      listener({ duration: event.durationMs });
+    if (event.type !== 'execution_end' || event.outcome === 'failure' || event.outcome === 'cancelled') return;
+    // An error that was told to be none is no success either: the caller gets it.
+    if (!('error' in event)) listener({ duration: event.durationMs });
   });
 }
 
-/** cockatiel's `onFailure`: executions that failed. */
+/** cockatiel's `onFailure`: executions that failed, and with `handled: false` those whose error was told to be none. */
 export function onFailure(core: PipelineCore, listener: (event: IFailureEvent) => void): Handle {
   return subscribe(core, (event) => {
-    if (event.type === 'execution_end' && event.outcome === 'failure')
-      listener({ duration: event.durationMs, handled: true, reason: { error: event.error } });
+    if (event.type !== 'execution_end' || event.outcome === 'cancelled') return;
+    const handled = event.outcome === 'failure';
+    const reason = 'value' in event ? { value: event.value } : { error: event.error };
+    if (handled || 'error' in event) listener({ duration: event.durationMs, handled, reason });
   });
 }
 

@@ -139,7 +139,8 @@ export class Work implements CallContext {
     const { call } = this;
     const root = call.root;
     // A foreign thenable may answer twice, or throw: a native promise in between makes an honest one of it.
-    const promise = answer.constructor === Promise ? (answer as Promise<unknown>) : Promise.resolve(answer);
+    const native = answer.then === Promise.prototype.then && answer.constructor === Promise;
+    const promise = native ? (answer as Promise<unknown>) : new Promise((resolve) => resolve(answer));
     const chained = promise.then(
       (value) => root.chain(this, true, value),
       (error) => root.chain(this, false, error),

@@ -51,7 +51,7 @@ const rules: Rules = {
   failureRatio: share,
   minimumCalls: many,
   windowMs: some,
-  windowCalls: many,
+  windowCalls: number(1, 1_000_000, { whole: true }),
   consecutiveFailures: many,
   slowMs: some,
   slowRatio: share,
@@ -74,18 +74,20 @@ export function circuitBreaker<R = any>(options: CircuitBreakerOptions<R> = {}):
   check('create circuit breaker', options, rules, conflict);
   const { keys, when, name, ...numbers } = options;
   const { max = 1_000, idleMs = 600_000 } = keys ?? {};
+  const failing = matcher(when);
   const home = oneClock('a circuit breaker', systemClock);
   const book = new CircuitBook(numbers, { max, idleMs }, () => home.clock.now());
   // Its state is a getter, so the rest is put beside it and not the other way round.
   return Object.assign(control(book, undefined), {
     kind: 'circuit_breaker',
     name,
+    limits: true,
     forKey: (key: string) => control(book, key),
     stage(host: Host) {
       const { clock } = home;
       home.adopt(host);
       if (home.clock !== clock) book.restore();
-      return new CircuitBreakerStage(book, matcher(when), host);
+      return new CircuitBreakerStage(book, failing, host);
     },
     snapshot: () => ({ kind: 'circuit_breaker' as const, ...faultless(book, book.read()) }),
   });
@@ -127,8 +129,7 @@ class CircuitBreakerStage extends Stage {
   }
 
   private now(): number {
-    const { clock } = this.host;
-    return this.timesWork ? clock.now() : coarse(clock);
+    return this.timesWork ? this.host.clock.now() : coarse(this.host.clock);
   }
 
   override enter(call: Call): void {
@@ -162,7 +163,7 @@ class CircuitBreakerStage extends Stage {
   }
 
   override succeed(call: Call, value: unknown): void {
-    this.settle(call, judge(this, call, this.when, true, value), undefined);
+    this.settle(call, judge(this, call, this.when, true, value), undefined, value);
     if (call.at !== this.index) return;
     call.at--;
     call.heard = true;
@@ -181,19 +182,18 @@ class CircuitBreakerStage extends Stage {
     this.settle(call, { verdict: failed ? 'failure' : 'ignored' }, failed ? reason : undefined);
   }
 
-  private settle(call: Call, { verdict, breaker = verdict, errorType }: Judgement, error: unknown): void {
+  private settle(call: Call, { verdict, breaker = verdict, errorType }: Judgement, error: unknown, value?: unknown) {
     const admission = call.memo[this.slot] as Admission | undefined;
     // A predicate may have ended the call meanwhile; its permit has been given back then.
     if (admission === undefined) return;
     call.memo[this.slot] = undefined;
-    this.book.settle(admission, breaker, this.now(), error, errorType);
+    this.book.settle(admission, breaker, this.now(), error, errorType, value);
     if (this.book.hasNews(admission.record)) this.announce(call, admission.record);
   }
 
   /** Tells what changed, dated when it was due, and what failed on the way. */
   private announce(call: Call, record: CircuitRecord): void {
     for (const { where, error } of this.book.takeFaults()) this.fault(call, where, error);
-    for (const { from: previous, to: state, ...change } of this.book.news(record))
-      this.tell(call, { type: 'circuit_state', policy: this.label, state, previous, ...change });
+    this.book.tellNews(record, (news) => this.tell(call, { type: 'circuit_state', policy: this.label, ...news }));
   }
 }

@@ -4,15 +4,7 @@ import { because, TimeoutError, withoutStack } from '../core/errors.ts';
 import { spanEnd } from '../core/execution.ts';
 import { judge } from '../core/judge.ts';
 import { callable, check, either, isPlain, limitMs, needed, policyName, shape } from '../core/options.ts';
-import {
-  type Judgement,
-  type Matcher,
-  matcher,
-  type Outcome,
-  outcomeOf,
-  resultOf,
-  type When,
-} from '../core/outcome.ts';
+import { type Judgement, matcher, type Outcome, outcomeOf, resultOf, type When } from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { judging } from '../core/policy-rules.ts';
 import { type CallContext, Work } from '../core/work.ts';
@@ -51,13 +43,15 @@ export function fallback<const V>(options: FallbackOptions<never, V>): Policy<V>
 export function fallback(options: To | FallbackOptions<unknown, unknown>): Policy<unknown> {
   const given = typeof options === 'function' ? { to: options } : (options as FallbackOptions<unknown, unknown>);
   check('create fallback', given, rules);
-  const { to, timeoutMs = Number.POSITIVE_INFINITY, when, name } = given;
+  const { timeoutMs = Number.POSITIVE_INFINITY, name } = given;
+  const to = typeof given.to === 'function' ? given.to : { ...given.to };
+  const when = matcher(given.when);
   const limited = timeoutMs < Number.POSITIVE_INFINITY;
   const counts: FallbackStage['counts'] = { success: 0, failure: 0, timeouts: 0, late: 0 };
   return {
     kind: 'fallback',
     name,
-    stage: (host) => new FallbackStage(to, timeoutMs, matcher(when), counts, host),
+    stage: (host) => new FallbackStage(to, timeoutMs, when, counts, host),
     snapshot: () => {
       const { success, failure, ...limits } = counts;
       return { kind: 'fallback', executions: { success, failure }, ...(limited && limits) };
@@ -77,11 +71,17 @@ class FallbackStage extends Stage {
   override readonly rescues = true;
   private readonly to: To;
   private readonly timeoutMs: number;
-  private readonly when: Matcher | undefined;
+  private readonly when: ReturnType<typeof matcher>;
   readonly counts: Record<'success' | 'failure' | 'timeouts' | 'late', number>;
   private readonly host: Host;
 
-  constructor(to: To, timeoutMs: number, when: Matcher | undefined, counts: FallbackStage['counts'], host: Host) {
+  constructor(
+    to: To,
+    timeoutMs: number,
+    when: ReturnType<typeof matcher>,
+    counts: FallbackStage['counts'],
+    host: Host,
+  ) {
     super();
     this.to = to;
     this.timeoutMs = timeoutMs;

@@ -1,7 +1,7 @@
 import { type Backoff, type Delay, type Delays, delays, exponentialFullJitter } from '../algorithms/backoff.ts';
 import { count } from '../algorithms/counts.ts';
 import type { RetryBudgetRules } from '../algorithms/retry-budget.ts';
-import { RetryTally, Trial, wish } from '../algorithms/retry-decision.ts';
+import { RetryTally, retryAfterOf, Trial, wish } from '../algorithms/retry-decision.ts';
 import type { Call } from '../core/call.ts';
 import { dueBefore } from '../core/deadline.ts';
 import { isRejectedError } from '../core/errors.ts';
@@ -127,8 +127,9 @@ class RetryStage extends Stage {
   private consider(call: Call, outcome: Outcome, judged: Judgement): void {
     if (call.at !== this.index) return this.close(call, 'cancelled');
     const { maxRetries, maxRetryAfterMs: maxWishMs, budget } = this.state;
+    if (call.stopping) return this.giveUp(call, outcome, 'deadline');
     const trial = (call.memo[this.slot] ??= new Trial()) as Trial<RetryInfo>;
-    const wishMs = wish(judged.retryAfterMs ?? (outcome.error as { retryAfterMs?: unknown } | undefined)?.retryAfterMs);
+    const wishMs = wish(judged.retryAfterMs ?? retryAfterOf(outcome.error));
     if (!this.allowed(call, outcome, wishMs)) return this.giveUp(call, outcome, 'not_retryable');
     const backoff = trial.retries < maxRetries ? this.pause(call, trial, outcome) : 'stop';
     // A predicate or the backoff may have ended the call just now.

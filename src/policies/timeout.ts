@@ -5,6 +5,7 @@ import { interrupt } from '../core/interrupt.ts';
 import { callable, check, either, limitMs, needed, policyName, shape, show } from '../core/options.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { afterWork } from '../core/sleep.ts';
+import { unawaited } from '../algorithms/unawaited.ts';
 import { type CallContext, Work } from '../core/work.ts';
 
 /** Options of {@link timeout}. */
@@ -50,6 +51,8 @@ export function timeout(options: TimeoutOptions['ms'] | TimeoutOptions): Policy 
 }
 
 class TimeoutStage extends Stage {
+  /** Its deadline, and in cooperative mode how many user functions the call had started before. */
+  override readonly slots: number;
   private readonly ms: TimeoutOptions['ms'];
   private readonly fallbackMs: number;
   private readonly cooperative: boolean;
@@ -69,6 +72,7 @@ class TimeoutStage extends Stage {
     this.ms = ms;
     this.fallbackMs = fallbackMs;
     this.cooperative = cooperative;
+    this.slots = cooperative ? 2 : 1;
     this.counts = counts;
     this.host = host;
     this.list =
@@ -79,6 +83,7 @@ class TimeoutStage extends Stage {
 
   override enter(call: Call): void {
     const { list } = this;
+    if (this.cooperative) call.memo[this.slot + 1] = call.root.started;
     if (list === undefined) return this.ask(call);
     // The shared timer fires in somebody else's async context.
     call.capture();
@@ -95,6 +100,7 @@ class TimeoutStage extends Stage {
     let ms = this.fallbackMs;
     try {
       const answer: unknown = this.ms(new Work(call, this, this.attemptOf(call)));
+      unawaited(answer);
       if (answer === undefined) ms = Number.POSITIVE_INFINITY;
       else if (typeof answer === 'number' && !Number.isNaN(answer)) ms = answer;
       else throw new TypeError(`ms must answer milliseconds or undefined, received ${show(answer)}`);
@@ -128,7 +134,7 @@ class TimeoutStage extends Stage {
       if (!this.cooperative) return this.raise(call, error);
       const { turn } = call;
       // Nothing of the call runs but what is being waited for; the caller can still give up.
-      afterWork(call, 0, () => call.turn === turn && this.raise(call, error));
+      afterWork(call, call.memo[this.slot + 1] as number, () => call.turn === turn && this.raise(call, error));
     });
   }
 

@@ -115,8 +115,9 @@ class SystemTimer implements Timer {
   }
 
   arm(): void {
-    const left = Math.ceil(this.due - now());
-    this.handle = setTimeout(fire, left < longestTimeout ? left : longestTimeout, this);
+    // It may be due already, when the process was kept from running just now; Node warns of a negative delay.
+    const left = Math.max(Math.ceil(this.due - now()), 0);
+    this.handle = setTimeout(fire, Math.min(left, longestTimeout), this);
     if (!this.held) unref(this.handle);
   }
 

@@ -30,6 +30,8 @@ export interface SpanEnd {
   readonly outcome: OutcomeName;
   /** The error, when there was one. */
   readonly error: unknown;
+  /** There when it ended with a value that was judged a failure: that value. */
+  readonly value?: unknown;
   /** The adapter's low-cardinality word for a failing value or error (an HTTP status), when it has one. */
   readonly errorType: string | undefined;
   /** Milliseconds. */

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ExecuteOptions } from '../core/execute-options.ts';
+import { flag } from '../core/options.ts';
 import type { Outcome } from '../core/outcome.ts';
 import { Pipeline } from '../core/pipeline.ts';
 import { type Host, type Policy, Stage } from '../core/policy.ts';
@@ -347,6 +348,7 @@ class Bench {
       { clock: this.clock, random: seededRandom(1), telemetry: false, observers },
       {
         observer: () => nobody,
+        telemetry: flag,
         adopt: (foreign) => {
           throw new TypeError(`policyContract takes policies with a kind and a stage, received ${typeof foreign}`);
         },

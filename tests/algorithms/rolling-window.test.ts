@@ -102,7 +102,7 @@ describe('countWindow', () => {
 it('costs the same after an hour of buckets has gone stale as after one', () => {
   const window = timeWindow(1e-3, 10);
   const begun = performance.now();
-  for (let at = 0; at < 1e6; at += 1) window.record(at * 1e9, true, false);
-  // A walk over each bucket that has passed would be 10^13 steps.
+  for (let at = 0; at < 1e3; at += 1) window.record(at * 1e9, true, false);
+  // A walk over each bucket that has passed would be 10^13 steps for every record.
   expect(performance.now() - begun).toBeLessThan(2000);
 });

@@ -150,7 +150,7 @@ describe('what a function may be', () => {
       if (bad !== undefined)
         await expect(
           p.execute(() => 1, (bad === null || bad === 1 ? { timeoutMs: 'soon' } : { tiemoutMs: 1 }) as never),
-        ).rejects.toThrow('Cannot create a call');
+        ).rejects.toThrow('Cannot execute "p": ');
     }
   });
 

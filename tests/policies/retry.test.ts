@@ -600,7 +600,7 @@ describe('retry', () => {
       );
       expect(thrownBy(() => retry({ budget: { capacity: -1 } }))).toBeInstanceOf(RangeError);
       expect(thrownBy(() => retry({ budget: { size: 3 } as never })).message).toBe(
-        'Cannot create retry budget: unknown option "size"',
+        'Cannot create retry: unknown option "budget.size"',
       );
     });
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { soon, systemClock } from '../../src/ports/clock.ts';
 import { systemRandom } from '../../src/ports/random.ts';
 
@@ -48,19 +48,62 @@ describe('systemClock.after', () => {
     }
   });
 
-  it('waits for more than the platform holds, in pieces', () => {
-    vi.useFakeTimers();
-    try {
-      const fired = vi.fn();
-      const month = 30 * 86_400_000;
-      systemClock.after(month, fired);
-      vi.advanceTimersByTime(month - 1);
-      expect(fired).not.toHaveBeenCalled();
-      vi.advanceTimersByTime(1);
-      expect(fired).toHaveBeenCalledTimes(1);
-    } finally {
-      vi.useRealTimers();
+  describe('on a host that says what it was asked for', () => {
+    /** Its time jumps to the timer that is due next. */
+    function host() {
+      const asked: number[] = [];
+      const due: { at: number; run: () => void }[] = [];
+      let time = 0;
+      vi.spyOn(performance, 'now').mockImplementation(() => time);
+      vi.stubGlobal('setTimeout', (fn: (arg: unknown) => void, ms: number, arg: unknown) => {
+        asked.push(ms);
+        const timer = { at: time + ms, run: () => fn(arg) };
+        due.push(timer);
+        return timer;
+      });
+      const next = () => {
+        const timer = due.shift()!;
+        time = timer.at;
+        timer.run();
+      };
+      return { asked, next, pass: (ms: number) => (time += ms), time: () => time, pending: () => due.length };
     }
+
+    afterEach(() => {
+      vi.unstubAllGlobals();
+      vi.restoreAllMocks();
+    });
+
+    const most = 2 ** 31 - 1;
+    const day = 86_400_000;
+    it.each([
+      [most, [most]],
+      [most + 1, [most, 1]],
+      [30 * day, [most, 30 * day - most]],
+      [365 * day, [...Array(14).fill(most), 365 * day - 14 * most]],
+    ])('waits for more than the platform holds, in pieces: %i ms', (ms, pieces) => {
+      const { asked, next, time, pending } = host();
+      const fired = vi.fn();
+      systemClock.after(ms, fired);
+      while (pending() > 0 && asked.length <= pieces.length) {
+        expect(fired).not.toHaveBeenCalled();
+        next();
+      }
+      expect(asked).toEqual(pieces);
+      expect(fired).toHaveBeenCalledTimes(1);
+      expect(time()).toBe(ms);
+    });
+
+    it('asks for no negative delay when the time comes while it is asking', () => {
+      const { asked, next, pass } = host();
+      // Whatever looks at the clock takes 5 ms, as when the process is kept from running.
+      vi.spyOn(performance, 'now').mockImplementation(() => pass(5));
+      const fired = vi.fn();
+      systemClock.after(1, fired);
+      expect(asked).toEqual([0]);
+      next();
+      expect(fired).toHaveBeenCalledTimes(1);
+    });
   });
 
   it.each([-5, Number.NaN, 0, -Infinity])('takes %s for 0, and is asynchronous even so', async (ms) => {

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, it } from 'vitest';
 import { countWindow, tally, timeWindow } from '../../src/algorithms/rolling-window.ts';
+import { commands, explore, holds, patience, same } from './explore.ts';
 
-const seed = 20_261_121;
-const step = fc.record({
+const windowMs = 1000;
+const command = fc.record({
+  do: fc.nat(30).map((n) => (n === 0 ? 'clear' : n < 8 ? 'look' : 'record')),
   // Mostly small steps, some whole windows, some idle hours, some backwards.
   wait: fc.oneof(
     { weight: 6, arbitrary: fc.nat(150) },
@@ -13,63 +15,75 @@ const step = fc.record({
   ),
   failed: fc.boolean(),
   slow: fc.boolean(),
-  clear: fc.nat(30).map((n) => n === 0),
+});
+
+interface Done {
+  readonly at: number;
+  readonly failed: boolean;
+  readonly slow: boolean;
+}
+const sums = (done: readonly Done[]) => ({
+  calls: done.length,
+  failures: done.filter(({ failed }) => failed).length,
+  slow: done.filter(({ slow }) => slow).length,
 });
 
 describe('a window agrees with a list of what happened', () => {
-  it('timeWindow: nothing older than the window, everything younger than all but one bucket', () => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 200, size: 'max' }), fc.constantFrom(1, 2, 5, 10), (steps, buckets) => {
-        const windowMs = 1000;
+  it(
+    'timeWindow: nothing older than the window, everything younger than all but one bucket',
+    () =>
+      explore('window in time', fc.tuple(fc.constantFrom(1, 2, 5, 10), commands(command, 200)), ([buckets, run], did) => {
         const window = timeWindow(windowMs, buckets);
-        let events: { at: number; failed: boolean; slow: boolean }[] = [];
+        const bucketMs = windowMs / buckets;
+        let done: Done[] = [];
         let now = 0;
         let latest = -Infinity;
-        for (const { wait, failed, slow, clear } of steps) {
-          now += wait;
-          latest = Math.max(latest, now);
-          if (clear) {
+        let firstAt: number | undefined;
+        for (const next of run) {
+          did();
+          now += next.wait;
+          // Time begins with the first record, and does not go back.
+          latest = firstAt === undefined ? now : Math.max(latest, now);
+          if (next.do === 'clear') {
             window.clear();
-            events = [];
+            done = [];
+          } else if (next.do === 'record') {
+            const { failed, slow } = next;
+            window.record(now, failed, slow);
+            firstAt ??= now;
+            done.push({ at: latest, failed, slow });
           }
-          window.record(now, failed, slow);
-          events.push({ at: latest, failed, slow });
-          const seen = tally(window, now);
-          const within = (ms: number) => events.filter(({ at }) => latest - at < ms);
-          const [most, least] = [within(windowMs), within(windowMs - windowMs / buckets)];
-          expect(seen.calls).toBeLessThanOrEqual(most.length);
-          expect(seen.calls).toBeGreaterThanOrEqual(Math.max(1, least.length));
-          // What is kept is the youngest, without a gap.
-          const kept = events.slice(events.length - seen.calls);
-          expect(seen.failures).toBe(kept.filter((event) => event.failed).length);
-          expect(seen.slow).toBe(kept.filter((event) => event.slow).length);
+          // In buckets counted from the first record, exactly; and so never out of these bounds.
+          const bucket = (at: number) => Math.floor((at - firstAt!) / bucketMs);
+          const kept = done.filter(({ at }) => bucket(latest) - bucket(at) < buckets);
+          same('sums', tally(window, now), sums(kept));
+          holds('nothing is older than the window', kept.every(({ at }) => latest - at < windowMs));
+          const young = done.filter(({ at }) => latest - at <= windowMs - bucketMs);
+          holds('nothing young is forgotten', young.every((own) => kept.includes(own)));
         }
-        expect(tally(window, latest + windowMs)).toEqual({ calls: 0, failures: 0, slow: 0 });
+        same('sums in the end', tally(window, latest + windowMs), { calls: 0, failures: 0, slow: 0 });
       }),
-      { seed, numRuns: 300 },
-    );
-  });
+    patience,
+  );
 
-  it('countWindow: the last n, exactly', () => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 100, size: 'max' }), fc.integer({ min: 1, max: 12 }), (steps, size) => {
+  it(
+    'countWindow: the last n, exactly',
+    () =>
+      explore('window of calls', fc.tuple(fc.integer({ min: 1, max: 12 }), commands(command, 200)), ([size, run], did) => {
         const window = countWindow(size);
-        let events: { failed: boolean; slow: boolean }[] = [];
-        for (const { failed, slow, clear } of steps) {
-          if (clear) {
+        let done: Done[] = [];
+        for (const { do: what, wait, failed, slow } of run) {
+          did();
+          if (what === 'clear') {
             window.clear();
-            events = [];
+            done = [];
+          } else if (what === 'record') {
+            window.record(wait, failed, slow);
+            done = [...done, { at: wait, failed, slow }].slice(-size);
           }
-          window.record(0, failed, slow);
-          events = [...events, { failed, slow }].slice(-size);
-          expect(tally(window, 0)).toEqual({
-            calls: events.length,
-            failures: events.filter((event) => event.failed).length,
-            slow: events.filter((event) => event.slow).length,
-          });
+          same('sums', tally(window, wait), sums(done));
         }
       }),
-      { seed, numRuns: 300 },
-    );
-  });
+    patience,
+  );
 });

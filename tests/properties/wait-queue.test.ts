@@ -1,6 +1,7 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { it } from 'vitest';
 import { type Waiter, WaitQueue } from '../../src/algorithms/wait-queue.ts';
+import { commands, explore, holds, patience, same } from './explore.ts';
 
 class Guest implements Waiter {
   prev: Waiter | undefined = undefined;
@@ -8,38 +9,58 @@ class Guest implements Waiter {
   queue: object | undefined = undefined;
 }
 
-it('two queues that share waiters agree with two arrays', () => {
-  const command = fc.record({ do: fc.constantFrom('push', 'shift', 'remove'), queue: fc.nat(1), guest: fc.nat(9) });
-  fc.assert(
-    fc.property(fc.array(command, { maxLength: 200, size: 'max' }), (commands) => {
+const refuses = (run: () => void): boolean => {
+  try {
+    run();
+  } catch {
+    return true;
+  }
+  return false;
+};
+
+it(
+  'two queues that share waiters agree with two arrays',
+  () => {
+    const command = fc.record({ do: fc.constantFrom('push', 'shift', 'remove'), queue: fc.nat(1), guest: fc.nat(9) });
+    return explore('wait queue', commands(command, 200), (run, did) => {
       const guests = Array.from({ length: 10 }, () => new Guest());
       const queues = [new WaitQueue<Guest>(), new WaitQueue<Guest>()] as const;
       const models: [Guest[], Guest[]] = [[], []];
-      for (const { do: what, queue: which, guest: number } of commands) {
+      for (const { do: what, queue: which, guest: number } of run) {
+        did();
         const [queue, model, guest] = [queues[which]!, models[which]!, guests[number]!];
         if (what === 'push') {
-          if (models.flat().includes(guest)) expect(() => queue.push(guest)).toThrow();
-          else {
-            queue.push(guest);
-            model.push(guest);
-          }
+          const waits = models.some((other) => other.includes(guest));
+          same('a waiter that waits is refused', refuses(() => queue.push(guest)), waits);
+          if (!waits) model.push(guest);
         } else if (what === 'shift') {
-          expect(queue.shift()).toBe(model.shift());
+          holds('the head is shifted', queue.shift() === model.shift());
         } else {
           const at = model.indexOf(guest);
-          expect(queue.remove(guest)).toBe(at >= 0);
+          same('removed', queue.remove(guest), at >= 0);
           if (at >= 0) model.splice(at, 1);
         }
-        expect(queues.map((q) => q.size)).toEqual(models.map((m) => m.length));
-        expect(queues.map((q) => q.first)).toEqual(models.map((m) => m[0]));
+        for (const [which, queue] of queues.entries()) {
+          const model = models[which]!;
+          same('size', queue.size, model.length);
+          // The links, both ways.
+          let own: Waiter | undefined = queue.first;
+          let before: Waiter | undefined;
+          for (const expected of model) {
+            holds('the row is in order', own === expected && own.prev === before && own.queue === queue);
+            before = own;
+            own = own!.next;
+          }
+          holds('the row ends', own === undefined);
+        }
+        const waiting = models.flat();
+        for (const guest of guests)
+          holds(
+            'one that has left keeps no links',
+            waiting.includes(guest) || (guest.prev ?? guest.next ?? guest.queue) === undefined,
+          );
       }
-      for (const [which, queue] of queues.entries()) {
-        const rest: Guest[] = [];
-        for (let guest = queue.shift(); guest !== undefined; guest = queue.shift()) rest.push(guest);
-        expect(rest.length).toBe(models[which]!.length);
-        rest.forEach((guest, at) => expect(guest).toBe(models[which]![at]));
-      }
-    }),
-    { seed: 20_261_121, numRuns: 500 },
-  );
-});
+    });
+  },
+  patience,
+);

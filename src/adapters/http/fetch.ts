@@ -79,7 +79,7 @@ export function resilientFetch(
 ): ResilientFetch {
   const options =
     isPipeline(given) || typeof given !== 'object' || given === null ? { pipeline: given as FetchPipeline } : given;
-  check('resilientFetch', options, rules);
+  check('create resilientFetch', options, rules);
   if (baseFetch !== undefined && typeof baseFetch !== 'function')
     throw new TypeError(`Cannot create resilientFetch: "baseFetch" must be a function, received ${show(baseFetch)}`);
   const {
@@ -101,8 +101,8 @@ export function resilientFetch(
     // fetch itself says best what is wrong with it.
     if (signal !== undefined && typeof signal.addEventListener !== 'function')
       return (baseFetch ?? globalThis.fetch)(input, init);
-    const key = url && guarded('key', () => keyOf(url), originOf(url));
-    const asked = idempotent && guarded('idempotent', () => idempotent(request.description), undefined);
+    const key = url && guarded('key', 'string', () => keyOf(url), originOf(url));
+    const asked = idempotent && guarded('idempotent', 'boolean', () => idempotent(request.description), undefined);
     const repeatable = request.idempotent ?? asked ?? request.isIdempotent;
     const limits: BodyLimits = {
       signal,
@@ -128,10 +128,13 @@ export function resilientFetch(
     }
   };
 
-  /** What a hook of the user answers; when it throws that is reported, and the default holds. */
-  function guarded<T>(hook: string, ask: () => T, otherwise: T): T {
+  /** What a hook of the user answers; when it throws, or answers nonsense, that is reported, and the default holds. */
+  function guarded<T>(hook: string, type: string, ask: () => T, otherwise: T): T {
     try {
-      return ask();
+      const answer = ask();
+      if (answer === undefined || typeof answer === type) return answer;
+      if (answer instanceof Promise) answer.catch(() => {});
+      throw new TypeError(`${hook} must answer a ${type} or undefined, received ${show(answer)}`);
     } catch (error) {
       warn(`The "${hook}" option of resilientFetch for "${pipeline.name}" threw.`, error);
       return otherwise;

@@ -1,4 +1,5 @@
 import type * as otel from '@opentelemetry/api';
+import { check, fields, flag, type Rule, shape } from '../../core/options.ts';
 import type { LoggerProvider } from './binding.ts';
 
 /** What a pipeline's `telemetry` option may say. */
@@ -33,43 +34,31 @@ export interface TelemetryOptions {
   readonly statusMessage?: boolean | undefined;
 }
 
-/** An option's rule: what it must be, in words, and whether it is. */
-type Rule = readonly [must: string, holds: (value: unknown) => boolean];
+const provider = (method: string) =>
+  shape(`a provider with ${method}()`, (value) => typeof value?.[method] === 'function');
 
-const flag: Rule = ['true or false', (value) => typeof value === 'boolean'];
-const provider = (method: string): Rule => [
-  `a provider with ${method}()`,
-  (value) => typeof (value as Record<string, unknown> | null)?.[method] === 'function',
-];
-
-const rules: Readonly<Record<keyof TelemetryOptions, Rule>> = {
-  tracerProvider: provider('getTracer'),
-  meterProvider: provider('getMeter'),
-  loggerProvider: provider('getLogger'),
+const rules = {
+  tracerProvider: /* @__PURE__ */ provider('getTracer'),
+  meterProvider: /* @__PURE__ */ provider('getMeter'),
+  loggerProvider: /* @__PURE__ */ provider('getLogger'),
   traces: flag,
   metrics: flag,
   logs: flag,
-  attemptSpans: ['"auto", "always" or "never"', (value) => value === 'auto' || value === 'always' || value === 'never'],
-  durationBuckets: [
+  attemptSpans: /* @__PURE__ */ shape('"auto", "always" or "never"', (value) =>
+    ['auto', 'always', 'never'].includes(value),
+  ),
+  durationBuckets: /* @__PURE__ */ shape(
     'an array of seconds above 0',
     (value) =>
       Array.isArray(value) && value.length > 0 && value.every((boundary) => Number.isFinite(boundary) && boundary > 0),
-  ],
+  ),
   statusMessage: flag,
-};
+} satisfies Readonly<Record<keyof TelemetryOptions, Rule>>;
+
+/** What a pipeline's `telemetry` may be beside `true` and `false`. */
+export const telemetryOptions: Rule = /* @__PURE__ */ fields(rules, 'an object of its options');
 
 /** Throws one `TypeError` with everything that is wrong: what is misspelt would be missed in a dashboard weeks later. */
 export function checkOptions(options: TelemetryOptions): void {
-  const problems = Object.entries(options).flatMap(([name, value]) => {
-    if (!Object.hasOwn(rules, name)) return `unknown option "${name}"`;
-    const [must, holds] = rules[name as keyof TelemetryOptions];
-    return value === undefined || holds(value) ? [] : `"${name}" must be ${must}, received ${show(value)}`;
-  });
-  if (problems.length > 0) throw new TypeError(`Cannot create telemetry: ${problems.join('; ')}`);
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
-  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+  check('create telemetry', options, rules);
 }

@@ -11,9 +11,9 @@ test('everything that is wrong with the options is told at once', () => {
   };
   expect(() => otelObserver(options as never)).toThrow(
     new TypeError(
-      'Cannot create telemetry: "tracerProvider" must be a provider with getTracer(), received an object; ' +
-        '"traces" must be true or false, received 1; "attemptSpans" must be "auto", "always" or "never", received "sometimes"; ' +
-        '"durationBuckets" must be an array of seconds above 0, received [1, NaN]; unknown option "attemptSpan"',
+      'Cannot create telemetry: unknown option "attemptSpan", did you mean "attemptSpans"?; ' +
+        '"tracerProvider" must be a provider with getTracer(), received an object; "traces" must be true or false, received 1; "attemptSpans" must be "auto", "always" or "never", received "sometimes"; ' +
+        '"durationBuckets" must be an array of seconds above 0, received an array',
     ),
   );
   expect(() => otelObserver({ traces: undefined, durationBuckets: [0.1] })).not.toThrow();
