@@ -8,6 +8,7 @@ import {
   exponentialFullJitter,
 } from '../../src/algorithms/backoff.ts';
 import { seededRandom } from '../../src/testing/seeded-random.ts';
+import { turn } from '../policies/stand.ts';
 
 /** The first `count` delays of one walk. */
 function walk<Info>(backoff: Backoff<Info>, count: number, info = {} as Info): Delay[] {
@@ -116,14 +117,22 @@ describe('delays', () => {
     expect(walk(doubling, 2, { base: 3 })).toEqual([3, 6]);
   });
 
-  const nothing = [Number.NaN, -1, Infinity, -Infinity, undefined, null, '5', {}];
-  it.each(nothing)('takes %j for stop, wherever it comes from (C-30)', (ms) => {
+  it.each([Number.NaN, -1, -Infinity, undefined, null, '5', {}])('refuses %j, wherever it comes from (C-30)', (ms) => {
     const odd = ms as number;
-    if (typeof odd === 'number') expect(walk(odd, 2)).toEqual(['stop', 'stop']);
-    expect(walk(() => odd, 2)).toEqual(['stop', 'stop']);
-    expect(walk({ next: () => ({ duration: odd, next: () => never }) }, 2)).toEqual(['stop', 'stop']);
+    const message = `backoff must answer milliseconds from 0 up or "stop", received ${typeof ms === 'number' ? ms : typeof ms}`;
+    const refused = new TypeError(message);
+    if (typeof odd === 'number') expect(() => walk(odd, 2)).toThrow(refused);
+    expect(() => walk(() => odd, 2)).toThrow(refused);
+    if (ms === undefined) return;
+    expect(() => walk({ next: () => ({ duration: odd, next: () => never }) }, 2)).toThrow(refused);
   });
   const never = { duration: 1, next: (): never => never as never };
+
+  it('takes a wait without end for stop', () => {
+    expect(walk(Infinity, 2)).toEqual(['stop', 'stop']);
+    expect(walk(() => Infinity, 2)).toEqual(['stop', 'stop']);
+    expect(walk({ next: () => ({ duration: Infinity, next: () => never }) }, 2)).toEqual(['stop', 'stop']);
+  });
 
   it('takes an empty list for stop, and a backoff that ends for its end', () => {
     expect(walk(new IterableBackoff([]), 2)).toEqual(['stop', 'stop']);
@@ -143,4 +152,51 @@ describe('delays', () => {
     expect(() => delays(fault).first({})).toThrow('boom');
     expect(() => delays({ next: fault }).first({})).toThrow('boom');
   });
+});
+
+it.each<[unknown, string]>([
+  [-0.1, '-0.1'],
+  [1.1, '1.1'],
+  [Number.NaN, 'NaN'],
+  ['0.5', 'string'],
+  [[0.5], 'object'],
+  [null, 'object'],
+  [undefined, 'undefined'],
+])('a random source that answers %j is refused', (drawn, word) => {
+  const refused = new TypeError(`random must answer a number from 0 to 1, received ${word}`);
+  expect(() =>
+    walk(
+      exponentialFullJitter({}, () => drawn as number),
+      1,
+    ),
+  ).toThrow(refused);
+});
+
+it.each([0, 0.5, 1])('a random source may answer %d', (drawn) => {
+  expect(
+    walk(
+      exponentialFullJitter({}, () => drawn),
+      1,
+    ),
+  ).toEqual([drawn * 100]);
+});
+
+it.each([null, 5, {}])('a step of a backoff that is %j is refused', (step) => {
+  const refused = new TypeError('next() of a backoff must answer a backoff');
+  expect(() => walk({ next: () => step as never }, 1)).toThrow(refused);
+});
+
+it.each<[string, unknown]>([
+  ['a backoff', () => Promise.reject(new Error('async'))],
+  ['a step of a backoff', { next: () => Promise.reject(new Error('async')) }],
+  ['a random source', exponentialFullJitter({}, () => Promise.reject(new Error('async')) as never)],
+])('%s that answers a promise is refused, and the rejection of that is nobody’s unhandled one', async (_, backoff) => {
+  const unhandled: unknown[] = [];
+  const hear = (reason: unknown) => unhandled.push(reason);
+  process.on('unhandledRejection', hear);
+  expect(() => walk(backoff as Backoff<unknown>, 1)).toThrow(TypeError);
+  await turn();
+  await turn();
+  process.off('unhandledRejection', hear);
+  expect(unhandled).toEqual([]);
 });

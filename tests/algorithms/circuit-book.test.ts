@@ -1,24 +1,5 @@
-import { ConsecutiveBreaker } from 'cockatiel';
 import { describe, expect, it } from 'vitest';
-import { type BookOptions, CircuitBook } from '../../src/algorithms/circuit-book.ts';
-import { conflict, isBreaker } from '../../src/algorithms/circuit-options.ts';
-
-/** A book whose clock is set by hand. */
-function book(
-  options: BookOptions = { consecutiveFailures: 1, breakMs: 1_000, halfOpenCalls: 1 },
-  keys = { max: 10, idleMs: 1e6 },
-) {
-  const time = { now: 0 };
-  const it = new CircuitBook(options, keys, () => time.now);
-  const call = (key: string | undefined, result: 'success' | 'failure' | 'ignored', error?: unknown) => {
-    const record = key === undefined ? it.main : it.record(key, time.now);
-    const admission = it.admit(record, time.now, 0);
-    if (admission === undefined) it.refuse(record);
-    else it.settle(admission, result, time.now, error);
-    return admission !== undefined;
-  };
-  return { it, time, call };
-}
+import { book } from './circuit-fixture.ts';
 
 describe('CircuitBook', () => {
   it('admits, settles and counts', () => {
@@ -126,6 +107,16 @@ describe('CircuitBook', () => {
   });
 });
 
+it('CircuitBook never forgets a key that is held both open and out of the way', () => {
+  const { it: book_, call } = book(undefined, { max: 1, idleMs: 1e6 });
+  const held = book_.record('a');
+  book_.hold('isolated', held);
+  book_.hold('disabled', held);
+  call('b', 'success');
+  call('c', 'success');
+  expect(book_.glance('a')).toBe(held);
+});
+
 it('CircuitBook never forgets a key held by hand, whatever is busy', () => {
   const { it: book_, call } = book(undefined, { max: 2, idleMs: 1e6 });
   const releases = ['a', 'b', 'c'].map((key) => book_.hold('isolated', book_.record(key)));
@@ -135,34 +126,4 @@ it('CircuitBook never forgets a key held by hand, whatever is busy', () => {
   for (const key of ['a', 'b', 'c']) book_.news(book_.record(key));
   call('last', 'success');
   expect(book_.read().circuits).toBe(1 + 2);
-});
-
-describe('what a breaker is told', () => {
-  it.each<[object, string | undefined]>([
-    [{}, undefined],
-    [{ failureRatio: 0.5, consecutiveFailures: 3 }, undefined],
-    [{ windowMs: 1, windowCalls: 1 }, '"windowMs" excludes "windowCalls"'],
-    [{ slowRatio: 1 }, '"slowRatio" needs "slowMs"'],
-    [{ windowCalls: 5 }, undefined],
-    [
-      { windowCalls: 5, minimumCalls: 6 },
-      '"minimumCalls" must be at most "windowCalls", received 6 and 5: it would never open',
-    ],
-    [
-      { consecutiveFailures: 3, minimumCalls: 6, windowMs: 5 },
-      '"minimumCalls", "windowMs" beside "consecutiveFailures" needs "failureRatio" or "slowMs"',
-    ],
-    [{ consecutiveFailures: 3, minimumCalls: 6, slowMs: 5 }, undefined],
-    [{ breaker: new ConsecutiveBreaker(1), breakMs: 5 }, undefined],
-    [{ breaker: new ConsecutiveBreaker(1), windowMs: 5 }, '"breaker" excludes "windowMs"'],
-  ])('%j: %s', (options, expected) => expect(conflict(options)).toBe(expected));
-
-  it('a breaker is what has success and failure', () => {
-    expect([isBreaker(new ConsecutiveBreaker(1)), isBreaker({ success() {} }), isBreaker(null), isBreaker(5)]).toEqual([
-      true,
-      false,
-      false,
-      false,
-    ]);
-  });
 });

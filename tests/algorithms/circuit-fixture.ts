@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { type BookOptions, CircuitBook } from '../../src/algorithms/circuit-book.ts';
 import { Circuit, type CircuitRules, consecutiveTrip } from '../../src/algorithms/circuit.ts';
 
 /** Rules that trip at the first failure. */
@@ -25,3 +26,25 @@ export const opened = (over: Partial<CircuitRules> = {}) => {
 /** Its changes of state since the last time, one line each. */
 export const steps = (c: Circuit) =>
   c.takeTransitions().map(({ from, to, at, why }) => `${at}: ${from} > ${to} (${why})`);
+
+/** A book whose clock is set by hand. */
+export function book(
+  options: BookOptions = { consecutiveFailures: 1, breakMs: 1_000, halfOpenCalls: 1 },
+  keys = { max: 10, idleMs: 1e6 },
+) {
+  const time = { now: 0 };
+  const it = new CircuitBook(options, keys, () => time.now);
+  const call = (
+    key: string | undefined,
+    result: 'success' | 'failure' | 'ignored',
+    error?: unknown,
+    errorType?: string,
+  ) => {
+    const record = key === undefined ? it.main : it.record(key, time.now);
+    const admission = it.admit(record, time.now, 0);
+    if (admission === undefined) it.refuse(record);
+    else it.settle(admission, result, time.now, error, errorType);
+    return admission !== undefined;
+  };
+  return { it, time, call };
+}

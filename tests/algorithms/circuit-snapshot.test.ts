@@ -28,6 +28,29 @@ describe('toJSON and restore', () => {
     expect(c.state(77)).toBe('open');
   });
 
+  it('begins a closed circuit anew, whatever else its snapshot says', () => {
+    const snapshot = { version: 1, state: 'closed', openForMs: 5, remainingMs: 1e9, openings: 7 };
+    const c = Circuit.restore(rules(), snapshot, 50);
+    expect(c.retryAfterMs(50)).toBe(0);
+    c.settle(c.admit(50), 'failure', false, 50);
+    expect(c.retryAfterMs(50)).toBe(1000);
+  });
+
+  it('writes a break without end as null', () => {
+    const c = opened({ breakMs: () => Infinity });
+    expect(c.toJSON(300)).toEqual({ version: 1, state: 'open', openForMs: 300, remainingMs: null, openings: 1 });
+    expect(Circuit.restore(rules(), json(c, 300), 0).retryAfterMs(1e9)).toBe(Infinity);
+  });
+
+  it('counts the opening of a lease that ends just now', () => {
+    const c = opened();
+    c.admit(1000);
+    expect([json(c, 1499.9), json(c, 1500)]).toMatchObject([
+      { state: 'half_open', openings: 1 },
+      { state: 'open', openings: 2 },
+    ]);
+  });
+
   it('carries the rest of a break to a clock with another origin', () => {
     const snapshot = json(opened(), 300);
     expect(snapshot).toEqual({ version: 1, state: 'open', openForMs: 300, remainingMs: 700, openings: 1 });
@@ -99,7 +122,9 @@ describe('toJSON and restore', () => {
     [{}, /"version" must be 1, received undefined/],
     [{ ...good, version: 2 }, /"version" must be 1, received 2/],
     [{ ...good, state: 'isolated' }, /"state" must be .* received "isolated"/],
-    [{ ...good, openForMs: -1 }, /"openForMs" .* received -1/],
+    [{ ...good, openForMs: -1 }, /"openForMs" must be a finite number of milliseconds from 0 up, received -1/],
+    [{ ...good, openForMs: Infinity }, /"openForMs" .* received Infinity/],
+    [{ ...good, remainingMs: Infinity }, /"remainingMs" .* or null, received Infinity/],
     [{ ...good, remainingMs: Number.NaN }, /"remainingMs" .* received NaN/],
     [{ ...good, remainingMs: '10' }, /"remainingMs" .* received "10"/],
     [{ ...good, openings: 0 }, /"openings" must be a whole number from 1 up, received 0/],

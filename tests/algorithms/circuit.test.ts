@@ -145,6 +145,26 @@ describe('late results', () => {
 });
 
 describe('reset', () => {
+  it('tells first what was due before it', () => {
+    const c = opened();
+    c.reset(2000);
+    expect(steps(c)).toEqual(['1000: open > half_open (break_over)', '2000: half_open > closed (reset)']);
+  });
+
+  it('ends the break: there is nothing to wait for', () => {
+    const c = opened();
+    c.reset(10);
+    expect([c.retryAfterMs(10), c.retryAfterMs(-1e9)]).toEqual([0, 0]);
+  });
+
+  it('leaves a change of state to be taken before the circuit may be forgotten', () => {
+    const c = opened();
+    c.reset(10);
+    expect(c.idle).toBe(false);
+    c.takeTransitions();
+    expect(c.idle).toBe(true);
+  });
+
   it.each([500, 1000])('closes at %i with a fresh window and the first break again', (now) => {
     const breakMs = vi.fn(() => 1000);
     const c = opened({ breakMs, trip: ratioTrip({ failureRatio: 0.5, minimumCalls: 1, window: countWindow(10) }) });
@@ -190,6 +210,22 @@ describe('user code that throws leaves a legal state', () => {
     expect(c.state(1000)).toBe('open');
   });
 
+  it('a break that throws at the end of a lease: the probe has failed as soon as there is one', () => {
+    let throws = true;
+    const c = opened({
+      halfOpenCalls: 1,
+      breakMs(openings) {
+        if (openings > 1 && throws) throw new Error('no idea');
+        return 1000;
+      },
+    });
+    c.admit(1000);
+    expect(() => c.advance(1500)).toThrow('no idea');
+    throws = false;
+    c.advance(1600);
+    expect([c.state(1600), c.retryAfterMs(1600)]).toEqual(['open', 900]);
+  });
+
   it('a trip that throws while it is reset: the circuit closes all the same', () => {
     const trip = consecutiveTrip(1);
     const c = opened({ halfOpenCalls: 1, trip });
@@ -198,5 +234,19 @@ describe('user code that throws leaves a legal state', () => {
     };
     expect(() => c.settle(c.admit(1000), 'success', false, 1000)).toThrow('boom');
     expect(c.state(1000)).toBe('closed');
+  });
+});
+
+describe('a trip', () => {
+  it('hears that the circuit opens again by its probes or a lease, and not that it has tripped', () => {
+    let relapsed = 0;
+    const trip = Object.assign(consecutiveTrip(1), { relapsed: () => void relapsed++ });
+    const c = opened({ trip, halfOpenCalls: 1 });
+    expect(relapsed).toBe(0);
+    c.settle(c.admit(1000), 'failure', false, 1000);
+    expect(relapsed).toBe(1);
+    c.admit(2000);
+    c.advance(2500);
+    expect(relapsed).toBe(2);
   });
 });

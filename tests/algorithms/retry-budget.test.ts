@@ -33,6 +33,12 @@ describe('RetryBudget', () => {
     expect(takeAll(budget, 1_000_000)).toBe(3);
   });
 
+  it('has what the clock has deposited by the time one looks', () => {
+    const budget = new RetryBudget({ ratio: 0, minPerSecond: 2, capacity: 3 });
+    takeAll(budget, 1000);
+    expect([budget.remaining(1000), budget.remaining(1250), budget.remaining(9000)]).toEqual([0, 0.5, 3]);
+  });
+
   it('takes a clock that goes backwards for one that stands still', () => {
     const budget = new RetryBudget({ ratio: 0, minPerSecond: 1, capacity: 2 });
     takeAll(budget, 10_000);

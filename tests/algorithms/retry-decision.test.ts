@@ -1,7 +1,8 @@
+import { IterableBackoff } from 'cockatiel';
 import { describe, expect, it } from 'vitest';
 import { constantBackoff, delays } from '../../src/algorithms/backoff.ts';
 import { RetryBudget } from '../../src/algorithms/retry-budget.ts';
-import { type RetryQuestion, RetryTally, Trial, wish } from '../../src/algorithms/retry-decision.ts';
+import { type RetryQuestion, RetryTally, retryAfterOf, Trial, wish } from '../../src/algorithms/retry-decision.ts';
 
 const none = Number.NEGATIVE_INFINITY;
 const decide = (question: Partial<RetryQuestion>, trial = new Trial<unknown>()) =>
@@ -60,6 +61,12 @@ describe('a trial decides', () => {
     expect([trial.delay(walk, 1), trial.delay(walk, 2)]).toEqual([10, 20]);
     expect(new Trial<unknown>().delay(delays(constantBackoff(5)), undefined)).toBe(5);
   });
+
+  it('goes on in its backoff where the last step has ended', () => {
+    const trial = new Trial<unknown>();
+    const walk = delays(new IterableBackoff([10, 20]));
+    expect([1, 2, 3].map(() => trial.delay(walk, undefined))).toEqual([10, 20, 20]);
+  });
 });
 
 it.each([
@@ -72,6 +79,24 @@ it.each([
   [undefined, none],
   [null, none],
 ])('wish(%s) is %s', (ms, expected) => expect(wish(ms)).toBe(expected));
+
+it.each<[string, unknown, unknown]>([
+  ['its own word', { retryAfterMs: 7 }, 7],
+  ['whatever that is', { retryAfterMs: 'soon' }, 'soon'],
+  ['nothing, where it has none', new Error('x'), undefined],
+  ['nothing, where it is no object', 5, undefined],
+  ['nothing, where it is null', null, undefined],
+  ['nothing, where it is undefined', undefined, undefined],
+  [
+    'nothing, where reading it throws',
+    {
+      get retryAfterMs() {
+        throw new Error('x');
+      },
+    },
+    undefined,
+  ],
+])('an error says when to come back by %s', (_, error, expected) => expect(retryAfterOf(error)).toBe(expected));
 
 it('a tally starts at nothing and is nobody else’s', () => {
   const tally = new RetryTally();

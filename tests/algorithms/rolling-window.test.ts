@@ -25,6 +25,21 @@ describe('timeWindow', () => {
     expect(seen(window, 1000)).toEqual([0, 0, 0]);
   });
 
+  it('begins a new step with the call that comes when the last one ends', () => {
+    const window = timeWindow(1000);
+    window.record(0, true, true);
+    window.record(100, true, true);
+    expect(seen(window, 999.9)).toEqual([2, 2, 2]);
+    expect(seen(window, 1000)).toEqual([1, 1, 1]);
+  });
+
+  it.each(['calls', 'failures', 'slow'] as const)('forgets what is stale whichever is asked first: %s', (what) => {
+    const window = timeWindow(1000);
+    window.record(0, true, true);
+    window.record(100, true, true);
+    expect([window[what](999.9), window[what](1000), window[what](1099.9), window[what](1100)]).toEqual([2, 1, 1, 0]);
+  });
+
   it('expires every stale bucket after an idle hour, on read and on record (C-19)', () => {
     for (const look of [true, false]) {
       const window = timeWindow(5000);

@@ -46,6 +46,26 @@ describe('Slots', () => {
     expect(wait(slots, [], 'a', 42).since).toBe(42);
   });
 
+  it('says of each whether it waits, has a slot or has given up', () => {
+    const slots = new Slots(1, 3);
+    slots.take();
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => wait(slots, [], name));
+    slots.expire(b!);
+    slots.release();
+    expect([a!.state, b!.state, c!.state]).toEqual(['granted', 'expired', 'waiting']);
+  });
+
+  it('lets nobody overtake while slots are being granted', () => {
+    const slots = new Slots(1, 2);
+    slots.take();
+    const taken: boolean[] = [];
+    slots.wait(() => taken.push(slots.take()), 0);
+    slots.wait(() => taken.push(slots.take()), 0);
+    slots.resize(4);
+    expect(taken).toEqual([false, true]);
+    expect(slots.active).toBe(4);
+  });
+
   it('expires a waiter once, and only while it waits', () => {
     const slots = new Slots(1, 2);
     const ends: string[] = [];

@@ -67,6 +67,21 @@ describe('ratioTrip', () => {
     expect(opensAt(fresh, 'ff')).toBe(0);
   });
 
+  it('begins anew with an empty window after a reset', () => {
+    const trip = ratio();
+    opensAt(trip, 'fff');
+    trip.reset();
+    expect([opensAt(trip, 'f'), trip.failureRatio(0)]).toEqual([0, undefined]);
+    expect(opensAt(trip, 'fff')).toBe(3);
+  });
+
+  it('a call that lingered is none that failed', () => {
+    const trip = ratio({ slowRatio: 1, minimumCalls: 2 });
+    trip.success(0, false);
+    trip.lingered(0);
+    expect(trip.failureRatio(0)).toBe(0);
+  });
+
   it('a call that lingered is slow and neither failed nor a success', () => {
     const trip = ratio({ slowRatio: 0.5, failureRatio: 1, minimumCalls: 2, consecutiveFailures: 3 });
     expect(opensAt(trip, 'ss')).toBe(0);
@@ -135,4 +150,18 @@ describe('breakerTrip', () => {
     count.reset();
     expect(opensAt(count, 'f')).toBe(0);
   });
+});
+
+it('a breaker of cockatiel hears of what it is told in cockatiel’s words', () => {
+  const heard: string[] = [];
+  const trip = breakerTrip({
+    state: undefined,
+    success: (state) => void heard.push(`success ${state}`),
+    failure: (state) => heard.push(`failure ${state}`) > 0,
+  });
+  trip.success(0, false);
+  trip.failure(0, false);
+  trip.relapsed!();
+  trip.reset();
+  expect(heard).toEqual(['success 0', 'failure 0', 'failure 2', 'success 2']);
 });

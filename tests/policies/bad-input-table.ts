@@ -35,7 +35,7 @@ export const values = {
 type Value = keyof typeof values;
 
 /** A kind of option: what its message says it must be, which of the values it takes, and why that is right. */
-export interface Kind {
+interface Kind {
   readonly must: string;
   readonly takes: readonly Value[];
   readonly why: string;
@@ -48,7 +48,7 @@ const anyLength = ['0.5', '1.5', '5', ...large] as const;
 const numeric = (must: string, takes: readonly Value[], why: string): Kind => ({ must, takes, why, numeric: true });
 const other = (must: string, takes: readonly Value[], why = ''): Kind => ({ must, takes, why, numeric: false });
 
-export const kinds = {
+const kinds = {
   countOrNone: numeric(
     'a whole number from 0 up or Infinity',
     ['0', '-0', '5', ...large, 'Infinity'],
@@ -80,7 +80,7 @@ export const kinds = {
 } satisfies Record<string, Kind>;
 
 /** Something that takes options: what its messages begin with, what it needs, what its options are, and values that are right. */
-export interface Taker {
+interface Taker {
   readonly action: string;
   readonly make: (options: any) => unknown;
   readonly needs?: object;

@@ -1,6 +1,12 @@
 import { ConsecutiveBreaker, IterableBackoff } from 'cockatiel';
 import fc from 'fast-check';
-import type { CircuitSnapshot, CircuitState, Settlement } from '../../src/algorithms/circuit.ts';
+import type {
+  CircuitSnapshot,
+  CircuitState,
+  Settlement,
+  Transition,
+  TransitionCause,
+} from '../../src/algorithms/circuit.ts';
 import type { CircuitOptions } from '../../src/algorithms/circuit-options.ts';
 
 /** What differs from run to run: what opens a circuit, and how it comes back. */
@@ -75,7 +81,7 @@ export class Model {
   private probes: { id: number; expires: number }[] = [];
   private results: boolean[] = [];
   /** Changes of state. */
-  log: string[] = [];
+  log: Transition[] = [];
 
   constructor(of: Shape) {
     this.of = of;
@@ -91,8 +97,8 @@ export class Model {
     return this.of.opens !== 'breaker' && this.of.slowRatio !== undefined;
   }
 
-  private to(state: CircuitState, at: number, why: string, ratio: number | undefined): void {
-    if (state !== this.state) this.log.push(`${at}: ${this.state} > ${state}, ${why}, ${ratio}`);
+  private to(state: CircuitState, at: number, why: TransitionCause, failureRatio: number | undefined): void {
+    if (state !== this.state) this.log.push({ from: this.state, to: state, at, failureRatio, why });
     this.state = state;
     this.since = at;
     this.period++;
@@ -145,7 +151,7 @@ export class Model {
     return slowRatio !== undefined && slow > 0 && slow >= slowRatio;
   }
 
-  private judge(at: number, why: string): void {
+  private judge(at: number, why: 'probes_failed' | 'lease_expired'): void {
     const { opens, ratio, halfOpenCalls } = this.of;
     const reopenRatio = opens === 'run' || opens === 'breaker' ? 0 : ratio;
     const enough = (failures: number) => failures > 0 && failures / halfOpenCalls >= reopenRatio - 1e-9;

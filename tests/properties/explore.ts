@@ -1,6 +1,8 @@
 import { appendFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
+import { expect } from 'vitest';
 
 const { SEAWORTHY_SEED, SEAWORTHY_OPERATIONS, SEAWORTHY_REPORT } = process.env;
 /** Where chance begins; every batch of runs has the next one. */
@@ -12,17 +14,25 @@ export const patience = 30_000 + operations / 2;
 /** Small enough to come to an end soon after the last operation that is wanted. */
 const runsPerBatch = 50;
 
+/** What is not as usual: a smaller part of the operations, for one that is a whole call; and no liking for small inputs. */
+interface Ways {
+  readonly part?: number;
+  readonly unbiased?: boolean;
+}
+
 /** Puts a machine through random runs until it has had its operations: `play` says `did()` for each that was applied to it and to its model. */
 export async function explore<T>(
   machine: string,
   input: fc.Arbitrary<T>,
   play: (input: T, did: () => void) => void | Promise<void>,
+  { part = 1, unbiased = false }: Ways = {},
 ): Promise<void> {
+  const wanted = Math.ceil(operations * part);
   const began = performance.now();
   let done = 0;
   let runs = 0;
   const did = () => void done++;
-  for (let batch = 0; done < operations; batch++) {
+  for (let batch = 0; done < wanted; batch++) {
     const seed = firstSeed + batch;
     const before = done;
     try {
@@ -31,7 +41,7 @@ export async function explore<T>(
           runs++;
           await play(input, did);
         }),
-        { seed, numRuns: runsPerBatch },
+        { seed, unbiased, numRuns: runsPerBatch },
       );
     } catch (error) {
       (error as Error).message = `Again with SEAWORTHY_SEED=${seed}. ${(error as Error).message}`;
@@ -41,7 +51,10 @@ export async function explore<T>(
   }
   const ms = Math.round(performance.now() - began);
   if (SEAWORTHY_REPORT !== undefined)
-    appendFileSync(SEAWORTHY_REPORT, `${JSON.stringify({ machine, operations: done, runs, seed: firstSeed, ms })}\n`);
+    appendFileSync(
+      SEAWORTHY_REPORT,
+      `${JSON.stringify({ file: basename(expect.getState().testPath ?? ''), machine, wanted, operations: done, runs, seed: firstSeed, ms })}\n`,
+    );
 }
 
 /** Runs of up to `most` commands, most of them long: what goes wrong late is wanted too. */

@@ -1,53 +1,63 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { it } from 'vitest';
 import { KeyedStates } from '../../src/algorithms/idle-keys.ts';
+import { commands, explore, holds, patience, same } from './explore.ts';
 
 const max = 4;
+const idleMs = 1000;
 
-it('stays bounded, spares the busy while another could go, and keeps what was used within idleMs', () => {
-  const command = fc.record({
-    do: fc.constantFrom('get', 'get', 'get', 'busy', 'delete'),
-    key: fc.integer({ min: 0, max: 7 }).map((n) => `k${n}`),
-    wait: fc.constantFrom(5, 50, 400),
-  });
-  fc.assert(
-    fc.property(fc.array(command, { maxLength: 200, size: 'max' }), (commands) => {
+it(
+  'keys stay bounded, spare the busy while another could go and the pinned always, and keep what was used within idleMs',
+  () => {
+    const command = fc.record({
+      do: fc.constantFrom('get', 'get', 'get', 'busy', 'pin', 'delete'),
+      key: fc.integer({ min: 0, max: 7 }).map((n) => `k${n}`),
+      wait: fc.constantFrom(5, 50, 400),
+    });
+    return explore('keys', commands(command, 200), (run, did) => {
       const map = new KeyedStates({
         max,
-        idleMs: 1000,
-        make: (key) => ({ key, busy: false }),
-        evictable: (state) => !state.busy,
+        idleMs,
+        make: (key) => ({ key, busy: false, pinned: false }),
+        evictable: (state) => !state.busy && !state.pinned,
+        pinned: (state) => state.pinned,
       });
       const usedAt = new Map<string, number>();
       let now = 0;
-      for (const { do: what, key, wait } of commands) {
+      for (const { do: what, key, wait } of run) {
         now += wait;
-        const before = new Map([...map].map(([name, state]) => [name, { state, busy: state.busy }]));
-        const had = before.has(key);
-        if (what === 'busy') {
+        const before = new Map(map);
+        const had = before.get(key);
+        did();
+        if (what === 'busy' || what === 'pin') {
           const state = map.peek(key);
-          if (state !== undefined) state.busy = !state.busy;
+          same('what is there', state, had);
+          if (state === undefined) continue;
+          if (what === 'busy') state.busy = !state.busy;
+          else state.pinned = !state.pinned;
           continue;
         }
         if (what === 'delete') {
-          expect(map.delete(key)).toBe(had);
+          same('deleted', map.delete(key), had !== undefined);
           continue;
         }
         const state = map.get(key, now);
-        expect(state.key).toBe(key);
-        if (had) expect(state).toBe(before.get(key)!.state);
+        holds('a key keeps its state', state.key === key && (had === undefined || state === had));
         usedAt.set(key, now);
-        expect(map.size).toBeLessThanOrEqual(max);
+        const states = [...map].map(([, own]) => own);
+        const pinned = states.filter((own) => own.pinned).length;
+        holds('there are not too many', had !== undefined || map.size <= max + pinned);
         const gone = [...before].filter(([name]) => map.peek(name) === undefined);
         const spared = [...before].filter(([name]) => map.peek(name) !== undefined && name !== key);
-        for (const [name, { busy }] of gone) {
-          const full = !had && before.size === max;
+        for (const [name, { busy, pinned }] of gone) {
+          const full = had === undefined && before.size >= max;
+          holds('a pinned one stays', !pinned);
           // Only a full map sends away a busy one, and only when all are; only a full map one that was used lately.
-          if (busy) expect(full && spared.every(([, other]) => other.busy)).toBe(true);
-          if (!full) expect(now - usedAt.get(name)!).toBeGreaterThanOrEqual(1000);
+          holds('a busy one goes last', !busy || (full && spared.every(([, own]) => own.busy || own.pinned)));
+          holds('what was used lately stays', full || now - usedAt.get(name)! >= idleMs);
         }
       }
-    }),
-    { seed: 20_261_121, numRuns: 500 },
-  );
-});
+    });
+  },
+  patience,
+);

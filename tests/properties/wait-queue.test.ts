@@ -31,7 +31,11 @@ it(
         const [queue, model, guest] = [queues[which]!, models[which]!, guests[number]!];
         if (what === 'push') {
           const waits = models.some((other) => other.includes(guest));
-          same('a waiter that waits is refused', refuses(() => queue.push(guest)), waits);
+          same(
+            'a waiter that waits is refused',
+            refuses(() => queue.push(guest)),
+            waits,
+          );
           if (!waits) model.push(guest);
         } else if (what === 'shift') {
           holds('the head is shifted', queue.shift() === model.shift());

@@ -7,7 +7,7 @@ export interface TestServer extends AsyncDisposable {
   readonly url: string;
   /** What arrived, in order; `body` is complete when the request has ended. */
   readonly requests: Received[];
-  /** Connections that are open now. */
+  /** Connections that are open now and have brought a request; a client may open another one in reserve. */
   readonly sockets: ReadonlySet<Socket>;
   /** Connections made since the start. */
   readonly connections: number;
@@ -31,6 +31,7 @@ export async function serve(
   const handler: RequestListener = (raw, response) => {
     const request: Received = { method: raw.method!, url: raw.url!, headers: raw.headers, body: '' };
     const index = requests.push(request) - 1;
+    sockets.add(raw.socket);
     raw.setEncoding('latin1').on('data', (chunk) => (request.body += chunk));
     raw.on('error', () => {});
     raw.on('end', () => listener(request, response, index, raw));
@@ -38,7 +39,6 @@ export async function serve(
   const server = createServer({ keepAliveTimeout: 60_000 }, handler);
   server.on('connection', (socket) => {
     connections++;
-    sockets.add(socket);
     socket.on('close', () => sockets.delete(socket)).on('error', () => {});
   });
   server.listen(0, '127.0.0.1');
