@@ -53,6 +53,11 @@ export class Execution implements CallInfo {
     return this.rescued && verdict !== 'failure' ? 'fallback' : verdict;
   }
 
+  /** How often the function has been tried. */
+  get attempts(): number {
+    return this.attempt || (this.called ? 1 : 0);
+  }
+
   get executionId(): string {
     const { name, cells } = this.scope.pipeline;
     if (this.id === '') this.id = `${name}-${++cells.ids}`;

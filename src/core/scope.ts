@@ -135,9 +135,8 @@ export class ExecutionScope extends Stage {
     const { pipeline } = this;
     const durationMs = this.clock.now() - startedAt;
     pipeline.latency?.record(durationMs);
-    const { interest, called } = execution;
+    const { interest, called, attempts } = execution;
     if (interest === 0) return;
-    const attempts = execution.attempt || (called ? 1 : 0);
     const end = spanEnd(outcome, error, judged, durationMs, attempts, called, failing);
     pipeline.observers.end('execution', tokens, end, execution);
   }

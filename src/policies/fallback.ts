@@ -193,8 +193,8 @@ class FallbackStage extends Stage {
 
   private end(call: Call, { tokens, startedAt }: Answering, outcome: SpanEnd['outcome'], error: unknown): void {
     if (tokens === undefined) return;
-    const about = this.about(call);
-    const end = spanEnd(outcome, error, undefined, this.host.clock.now() - startedAt, about.attempt, true);
-    this.scope.pipeline.observers.end('fallback', tokens, end, about);
+    const { attempts } = this.execution(call);
+    const end = spanEnd(outcome, error, undefined, this.host.clock.now() - startedAt, attempts, true);
+    this.scope.pipeline.observers.end('fallback', tokens, end, this.about(call));
   }
 }
