@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import type { Report } from './vitest-report.ts';
 
 interface Runtime {
   readonly name: string;
@@ -167,21 +168,6 @@ async function source({ name, package: from, command }: Runtime, version: string
     for (const { fullName, failureMessages } of assertionResults.filter(({ status }) => status === 'failed'))
       console.error(`${name}: ${relative(root, file)} > ${fullName}\n${failureMessages.join('\n')}`);
   return { passed: run.numPassedTests, failed: run.numFailedTests + broken.length, what };
-}
-
-interface Report {
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly testResults: readonly {
-    readonly name: string;
-    readonly status: string;
-    readonly message: string;
-    readonly assertionResults: readonly {
-      readonly fullName: string;
-      readonly status: string;
-      readonly failureMessages: readonly string[];
-    }[];
-  }[];
 }
 
 function manifestOf(name: string): { version: string; engines: { node: string } } {

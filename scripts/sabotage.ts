@@ -8,27 +8,13 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Report } from './vitest-report.ts';
 
 interface Promised {
   readonly line: number;
   readonly promise: string;
   readonly test: { readonly file: string; readonly name: string };
   readonly broken: { readonly file: string; readonly old: string; readonly new: string };
-}
-
-interface Report {
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly testResults: readonly {
-    readonly name: string;
-    readonly status: string;
-    readonly message: string;
-    readonly assertionResults: readonly {
-      readonly fullName: string;
-      readonly title: string;
-      readonly status: string;
-    }[];
-  }[];
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url));

@@ -1,3 +1,4 @@
+import { unawaited } from '../algorithms/unawaited.ts';
 import type { Timer } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
 import type { Seat } from './cancellation.ts';
@@ -8,7 +9,6 @@ import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
 import { outcomeOf } from './outcome.ts';
 import type { Stage } from './policy.ts';
 import type { ExecutionScope } from './scope.ts';
-import { unawaited } from '../algorithms/unawaited.ts';
 import type { Work } from './work.ts';
 
 /** The caller's function. */

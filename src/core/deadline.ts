@@ -1,7 +1,7 @@
 import type { Call } from './call.ts';
 import { OwnDeadline } from './deadlines.ts';
 import { DeadlineExceededError, TimeoutError, withoutStack } from './errors.ts';
-import { interrupt } from './interrupt.ts';
+import { failInside } from './interrupt.ts';
 import type { Stage } from './policy.ts';
 import type { ExecutionScope } from './scope.ts';
 
@@ -29,10 +29,7 @@ function expire(call: Call, scope: ExecutionScope, timeoutMs: number): void {
     const error = withoutStack(pipeline.stackTraces, () => new TimeoutError(timeoutMs, origin));
     pipeline.cells.deadlines++;
     if (scope.heardBy(call)) scope.tell(call, { type: 'timeout', policy: scope.deadline.label, timeoutMs });
-    interrupt(call, guard, 'timed_out', error, scope.deadline);
-    if (call.at !== guard) return;
-    call.heard = true;
-    call.stages[guard]!.fail(call, error);
+    failInside(call, call.stages[guard]!, 'timed_out', error, scope.deadline);
   });
 }
 

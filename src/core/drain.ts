@@ -1,7 +1,7 @@
 import type { Timer } from '../ports/clock.ts';
 import { DrainingError, withoutStack } from './errors.ts';
 import type { Execution } from './execution.ts';
-import { interrupt } from './interrupt.ts';
+import { failInside } from './interrupt.ts';
 import { check, limitMs } from './options.ts';
 import type { PipelineCore } from './pipeline-core.ts';
 
@@ -37,15 +37,12 @@ function isQueued({ call }: Execution): boolean {
 }
 
 function end({ call, scope }: Execution): void {
-  const { pipeline, index } = scope;
+  const { pipeline } = scope;
   call.run(() => {
     // Another one's end may have ended it.
-    if (call.at < index) return;
+    if (call.at < scope.index) return;
     pipeline.cells.draining++;
     const error = withoutStack(pipeline.stackTraces, () => new DrainingError(scope.origin(call)));
-    interrupt(call, index, 'cancelled', error, scope.deadline);
-    if (call.at !== index) return;
-    call.heard = true;
-    scope.fail(call, error);
+    failInside(call, scope, 'cancelled', error, scope.deadline);
   });
 }

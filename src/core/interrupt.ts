@@ -66,6 +66,14 @@ export function interrupt(call: Call, to: number, why: DropReason, reason: unkno
   if (call.parent !== null) catchUp(call);
 }
 
+/** The same, and `stage` then hears `error` as what came of it, unless a listener has ended more of the call meanwhile. */
+export function failInside(call: Call, stage: Stage, why: DropReason, error: unknown, by: Giver): void {
+  interrupt(call, stage.index, why, error, by);
+  if (call.at !== stage.index) return;
+  call.heard = true;
+  stage.fail(call, error);
+}
+
 /** Whether a fork of `call` is being taken out, by itself, and what is asked of the call meanwhile has to wait. */
 function isBusy(call: Call): boolean {
   return moving.some((fork) => {

@@ -1,9 +1,9 @@
+import { unawaited } from '../algorithms/unawaited.ts';
 import type { Call } from './call.ts';
 import { isRejectedError, isTimeoutError } from './errors.ts';
 import { show } from './options.ts';
 import { type Judgement, type Matcher, outcomeOf, type Verdict } from './outcome.ts';
 import type { Stage } from './policy.ts';
-import { unawaited } from '../algorithms/unawaited.ts';
 
 const SUCCESS = plain('success');
 const FAILURE = plain('failure');

@@ -1,8 +1,8 @@
+import { unawaited } from '../algorithms/unawaited.ts';
 import { warn } from '../ports/report.ts';
 import type { PolicyEvent } from '../telemetry/events.ts';
 import type { CallInfo, Interest, Observer, SpanEnd, SpanName } from '../telemetry/observer.ts';
 import { show } from './options.ts';
-import { unawaited } from '../algorithms/unawaited.ts';
 
 /** Everybody who listens to one pipeline. What an observer throws is reported once and changes nothing. */
 export class Observers {

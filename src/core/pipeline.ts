@@ -1,4 +1,5 @@
 import type { Event, IFailureEvent, ISuccessEvent } from 'cockatiel';
+import { unawaited } from '../algorithms/unawaited.ts';
 import type { PipelineSnapshot } from '../telemetry/snapshot.ts';
 import { bypass } from './bypass.ts';
 import type { Fn } from './call.ts';
@@ -15,7 +16,6 @@ export type { AltOf, PipelineEvent, PipelineOptions, Stackable } from './pipelin
 import { remember } from './registry.ts';
 import { run } from './run.ts';
 import { announceBypass, onFailure, onSuccess, subscribe } from './subscription.ts';
-import { unawaited } from '../algorithms/unawaited.ts';
 import type { CallContext } from './work.ts';
 
 /** Calls on their way through policies. Made with `pipeline(name, policies)`. */

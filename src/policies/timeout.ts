@@ -1,3 +1,4 @@
+import { unawaited } from '../algorithms/unawaited.ts';
 import type { Call } from '../core/call.ts';
 import { type Deadline, DeadlineList, OwnDeadline } from '../core/deadlines.ts';
 import { DeadlineExceededError, TimeoutError, withoutStack } from '../core/errors.ts';
@@ -5,7 +6,6 @@ import { interrupt } from '../core/interrupt.ts';
 import { callable, check, either, limitMs, needed, policyName, shape, show } from '../core/options.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { afterWork } from '../core/sleep.ts';
-import { unawaited } from '../algorithms/unawaited.ts';
 import { type CallContext, Work } from '../core/work.ts';
 
 /** Options of {@link timeout}. */

@@ -1,5 +1,6 @@
 import { ConsecutiveBreaker } from 'cockatiel';
 import {
+  type Bulkhead,
   bulkhead,
   circuitBreaker,
   type CircuitBreakerOptions,
@@ -38,6 +39,18 @@ async function halfOpen(
   await at.clock.advance(1_000);
   expect(breaker.state).toBe('half_open');
   return { ...at, alone, breaker };
+}
+
+/** The probe has waited 10 ms in the queue of a bulkhead whose one slot another call holds. */
+async function queued(slots: Bulkhead, chain: (breaker: Stackable, slots: Stackable) => readonly Stackable[]) {
+  const at = await halfOpen((breaker) => chain(breaker, slots));
+  const holder = pipeline('holder', [slots], { telemetry: false, clock: at.clock });
+  const work = deferred();
+  watch(holder.execute(() => work.promise));
+  watch(at.pipe.execute(ok));
+  await at.clock.advance(10);
+  work.resolve('done');
+  return at;
 }
 
 describe('a half-open circuit is not disturbed', () => {
@@ -152,31 +165,11 @@ const silent: [string, (at?: any) => Promise<unknown>][] = [
   ],
   [
     'its wait in a queue is too long',
-    async () => {
-      const slots = bulkhead({ limit: 1, queue: 1, maxWaitMs: 10, name: 'slots' });
-      const at = await halfOpen((breaker) => [breaker, slots]);
-      const holder = pipeline('holder', [slots], { telemetry: false, clock: at.clock });
-      const work = deferred();
-      watch(holder.execute(() => work.promise));
-      watch(at.pipe.execute(ok));
-      await at.clock.advance(10);
-      work.resolve('done');
-      return at;
-    },
+    () => queued(bulkhead({ limit: 1, queue: 1, maxWaitMs: 10, name: 'slots' }), (breaker, slots) => [breaker, slots]),
   ],
   [
     'an outer timeout comes while it waits in a queue',
-    async () => {
-      const slots = bulkhead({ limit: 1, queue: 1, name: 'slots' });
-      const at = await halfOpen((breaker) => [timeout(10), breaker, slots]);
-      const holder = pipeline('holder', [slots], { telemetry: false, clock: at.clock });
-      const work = deferred();
-      watch(holder.execute(() => work.promise));
-      watch(at.pipe.execute(ok));
-      await at.clock.advance(10);
-      work.resolve('done');
-      return at;
-    },
+    () => queued(bulkhead({ limit: 1, queue: 1, name: 'slots' }), (breaker, slots) => [timeout(10), breaker, slots]),
   ],
   [
     'there is no time left for it',

@@ -189,11 +189,25 @@ export class Leaf extends Part {
   }
 }
 
-class Retry extends Part {
+/** What runs one thing at a time inside it, and waits for a time of its own. */
+abstract class Wrapping extends Part {
+  protected child: Part | undefined;
+  protected alarm: Alarm | undefined;
+
+  drop(reason: string): void {
+    this.out = true;
+    this.tree.time.cancel(this.alarm);
+    this.child?.drop(reason);
+  }
+
+  running(): Leaf | Around | undefined {
+    return this.child?.running();
+  }
+}
+
+class Retry extends Wrapping {
   private readonly link: Link & { is: 'retry' };
   private retries = 0;
-  private child: Part | undefined;
-  private alarm: Alarm | undefined;
 
   constructor(tree: Tree, up: Part | undefined, index: number, link: Link & { is: 'retry' }) {
     super(tree, up, index);
@@ -216,22 +230,10 @@ class Retry extends Part {
     if (pauseMs === 0) time.soon(() => this.start());
     else this.alarm = time.at(time.now + pauseMs, this, () => time.soon(() => this.start()));
   }
-
-  drop(reason: string): void {
-    this.out = true;
-    this.tree.time.cancel(this.alarm);
-    this.child?.drop(reason);
-  }
-
-  running(): Leaf | Around | undefined {
-    return this.child?.running();
-  }
 }
 
-class Timeout extends Part {
+class Timeout extends Wrapping {
   private readonly link: Link & { is: 'timeout' };
-  private child: Part | undefined;
-  private alarm: Alarm | undefined;
   private due = Infinity;
 
   constructor(tree: Tree, up: Part | undefined, index: number, link: Link & { is: 'timeout' }) {
@@ -267,16 +269,6 @@ class Timeout extends Part {
   heard(_inside: Part, ok: boolean, result: string): void {
     this.tree.time.cancel(this.alarm);
     this.end(ok, result);
-  }
-
-  drop(reason: string): void {
-    this.out = true;
-    this.tree.time.cancel(this.alarm);
-    this.child?.drop(reason);
-  }
-
-  running(): Leaf | Around | undefined {
-    return this.child?.running();
   }
 }
 

@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { TimeoutError, withoutStack } from '../../core/errors.ts';
-import { callable, check, limitMs, needed, number, type Rule, shape, show } from '../../core/options.ts';
+import { callable, check, limitMs, needed, number, type Rules, shape, show } from '../../core/options.ts';
 import type { Judgement, Outcome, Verdict } from '../../core/outcome.ts';
 import type { Pipeline } from '../../core/pipeline.ts';
 import type { CallContext } from '../../core/work.ts';
@@ -52,7 +52,7 @@ export interface ResilientFetchOptions {
   readonly clock?: Clock | undefined;
 }
 
-const rules: Readonly<Record<string, Rule>> = {
+const rules: Rules = {
   pipeline: /* @__PURE__ */ needed(/* @__PURE__ */ shape('a pipeline', isPipeline)),
   bodyIdleMs: limitMs,
   maxReplayBytes: /* @__PURE__ */ number(0, Number.POSITIVE_INFINITY, { infinite: true }),

@@ -1,7 +1,7 @@
 import * as cockatiel from 'cockatiel';
 import { circuitBreaker } from 'seaworthy';
 import { deferred, turn, watch } from '../../policies/stand.ts';
-import { compare, end, ends, type Pass, pipe, playing, type Runs, throws } from './compat-table.ts';
+import { abortSeen, compare, end, ends, type Pass, pipe, playing, type Runs, throws } from './compat-table.ts';
 
 const { ConsecutiveBreaker, handleType, handleWhenResult } = cockatiel;
 
@@ -258,17 +258,7 @@ compare<Circuit>('circuit breaker', [
   {
     behaviour: "the function's signal is aborted with the caller's, in a circuit",
     ...circuits(),
-    scene: async (side) => {
-      const caller = new AbortController();
-      const told: boolean[] = [];
-      const fn = ({ signal }: { signal: AbortSignal }) => {
-        told.push(signal.aborted);
-        caller.abort();
-        told.push(signal.aborted);
-      };
-      await end(side.execute(fn, caller.signal));
-      return told;
-    },
+    scene: (side) => abortSeen(side),
     both: [false, true],
   },
   {

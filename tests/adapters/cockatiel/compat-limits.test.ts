@@ -2,7 +2,7 @@ import * as cockatiel from 'cockatiel';
 import { bulkhead, fallback } from 'seaworthy';
 import { vi } from 'vitest';
 import { deaf, deferred, turn, watch } from '../../policies/stand.ts';
-import { compare, end, pipe, playing, type Row, type Runs, sides, throws } from './compat-table.ts';
+import { abortSeen, compare, end, pipe, playing, type Row, type Runs, sides, throws } from './compat-table.ts';
 
 const { handleAll, handleType, handleWhenResult } = cockatiel;
 
@@ -230,17 +230,7 @@ compare<Runs>('fallback', [
   {
     behaviour: "the function's signal is aborted with the caller's, under a fallback",
     ...instead(),
-    scene: async (side) => {
-      const caller = new AbortController();
-      const told: boolean[] = [];
-      const fn = ({ signal }: { signal: AbortSignal }) => {
-        told.push(signal.aborted);
-        caller.abort();
-        told.push(signal.aborted);
-      };
-      await end(side.execute(fn, caller.signal));
-      return told;
-    },
+    scene: (side) => abortSeen(side),
     both: [false, true],
   },
   {

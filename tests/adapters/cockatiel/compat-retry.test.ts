@@ -2,7 +2,7 @@ import * as cockatiel from 'cockatiel';
 import { retry } from 'seaworthy';
 import { vi } from 'vitest';
 import { turn, watch } from '../../policies/stand.ts';
-import { compare, end, keepsAlive, type Pass, playing, type Runs, sides, throws } from './compat-table.ts';
+import { abortSeen, compare, end, keepsAlive, type Pass, playing, type Runs, sides, throws } from './compat-table.ts';
 
 const { handleAll, handleType, handleWhenResult, ConstantBackoff } = cockatiel;
 
@@ -148,18 +148,7 @@ compare<Runs>('retry', [
   {
     behaviour: "the function's signal is aborted with the caller's, and not before",
     ...again(3),
-    scene: async (side) => {
-      const caller = new AbortController();
-      const told: boolean[] = [];
-      const answer = side.execute(({ signal }) => {
-        told.push(signal.aborted);
-        caller.abort();
-        told.push(signal.aborted);
-        return 'done';
-      }, caller.signal);
-      await end(answer);
-      return told;
-    },
+    scene: (side) => abortSeen(side),
     both: [false, true],
   },
   {

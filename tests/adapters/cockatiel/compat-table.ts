@@ -139,6 +139,19 @@ export async function ends(side: Runs, fns: readonly ((context: any) => unknown)
   return all;
 }
 
+/** Whether the function's signal has aborted, before and after its caller aborts in the middle of it. */
+export async function abortSeen(side: Runs, reason?: unknown): Promise<boolean[]> {
+  const caller = new AbortController();
+  const told: boolean[] = [];
+  const fn = ({ signal }: { signal: AbortSignal }) => {
+    told.push(signal.aborted);
+    caller.abort(reason);
+    told.push(signal.aborted);
+  };
+  await end(side.execute(fn, caller.signal));
+  return told;
+}
+
 /** A function that goes through these answers, errors thrown and values returned, and stays at the last. */
 export function playing(...answers: readonly unknown[]) {
   const fn = vi.fn((_context: any) => {

@@ -2,7 +2,7 @@ import * as cockatiel from 'cockatiel';
 import { bulkhead, circuitBreaker, retry, timeout } from 'seaworthy';
 import { toCockatiel } from 'seaworthy/cockatiel';
 import { deaf, watch } from '../../policies/stand.ts';
-import { compare, end, pipe, playing, type Runs, throws } from './compat-table.ts';
+import { abortSeen, compare, end, pipe, playing, type Runs, throws } from './compat-table.ts';
 
 const { ConsecutiveBreaker, handleAll, handleType, TimeoutStrategy } = cockatiel;
 
@@ -114,17 +114,7 @@ compare<Runs>('wrap, with a pipeline in it (toCockatiel)', [
     behaviour: "the caller's abort reaches the function through all of them",
     theirs: () => cockatiel.wrap(again(), touchy(), cockatiel.bulkhead(1)),
     ours: () => cockatiel.wrap(again(), ourTouchy(), toCockatiel(pipe([bulkhead({ limit: 1 })]))),
-    scene: async (side) => {
-      const caller = new AbortController();
-      const told: boolean[] = [];
-      const fn = ({ signal }: { signal: AbortSignal }) => {
-        told.push(signal.aborted);
-        caller.abort(gone);
-        told.push(signal.aborted);
-      };
-      await end(side.execute(fn, caller.signal));
-      return told;
-    },
+    scene: (side) => abortSeen(side, gone),
     both: [false, true],
   },
 ]);
