@@ -101,6 +101,8 @@ export class CircuitBook {
   /** The exact time, in monotonic milliseconds. */
   readonly now: () => number;
   private readonly holds = { isolated: 0, disabled: 0 };
+  /** How many holds there are on anything. */
+  private holding = 0;
   private readonly held: Change[] = [];
   /** Taken to be told, and not told yet. */
   private readonly telling: Change[] = [];
@@ -191,10 +193,14 @@ export class CircuitBook {
 
   /** Asks to let a call in that has started `before` user functions; an admission to give back with `settle`, or `undefined` for no (see {@link refuse}). */
   admit(record: CircuitRecord, now: number, before: number): Admission | undefined {
-    const permit = this.isolated(record) ? -1 : this.disabled(record) ? UNASKED : record.circuit.admit(now);
+    const permit = this.holding === 0 ? record.circuit.admit(now) : this.permit(record, now);
     if (permit === -1) return undefined;
     record.inFlight++;
     return new Admission(record, permit, before);
+  }
+
+  private permit(record: CircuitRecord, now: number): number {
+    return this.isolated(record) ? -1 : this.disabled(record) ? UNASKED : record.circuit.admit(now);
   }
 
   /** Turns a call away for good: counts it, and says why and when asking again makes sense. */
@@ -276,6 +282,7 @@ export class CircuitBook {
     const change = (by: 1 | -1) => {
       const from = this.state(record);
       holds[what] += by;
+      this.holding += by;
       const to = this.state(record);
       if (from === to) return;
       const why = { failureRatio: undefined, error: undefined, errorType: undefined };

@@ -31,7 +31,7 @@ export class AttemptScope extends Stage {
 
   override enter(call: Call): void {
     const execution = this.scope.of(call);
-    call.memo[this.slot] = ++execution.attempt;
+    call.memo[this.slot] = ++execution.counted;
     execution.rescued = false;
     if (execution.interest !== 0) this.watch(call, execution);
     if (call.at !== this.index) return;

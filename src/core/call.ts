@@ -6,7 +6,7 @@ import type { OwnDeadline } from './deadlines.ts';
 import { type AsyncContext, capture } from './context.ts';
 import type { RunOptions } from './execute-options.ts';
 import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
-import { outcomeOf } from './outcome.ts';
+import { wake } from './home.ts';
 import type { Stage } from './policy.ts';
 import type { ExecutionScope } from './scope.ts';
 import type { Work } from './work.ts';
@@ -58,12 +58,19 @@ export class Call {
   context: AsyncContext | null = null;
   /** Its place behind the caller's signal. */
   seat: Seat | null = null;
-  private readonly asOutcome: boolean;
-  private ended: 'pending' | 'value' | 'failure' = 'pending';
-  private result: unknown = undefined;
-  /** While the outward run happens inside the function's own promise chain, which then carries the result. */
-  private chained = false;
+  readonly asOutcome: boolean;
+  ended: 'pending' | 'value' | 'failure' = 'pending';
+  result: unknown = undefined;
+  /** While the outward run happens inside a function's own promise chain, which then carries the result. */
+  chained = false;
+  /** The caller's. */
   promise: Promise<unknown> | null = null;
+  /** While that depends on the first function's: goes on in the caller's async context before the function has ended. */
+  wake: ((value: unknown) => void) | null = null;
+  /** With what. */
+  steps: (() => void)[] | null = null;
+  /** What is settled by hand: the caller's promise, or what that has come to depend on. */
+  rest: Promise<unknown> | null = null;
   resolve: ((value: unknown) => void) | null = null;
   reject: ((error: unknown) => void) | null = null;
 
@@ -120,11 +127,15 @@ export class Call {
     this.root.context ??= capture();
   }
 
-  /** Runs `step` in the caller's own async context when that was remembered. */
+  /**
+   * Runs `step` in the caller's own async context: at once where that was remembered or the call has not waited yet, a
+   * microtask later where a function's promise holds it.
+   */
   run(step: () => void): void {
-    const context = this.root.context;
-    if (context === null) this.guarded(step);
-    else context.runInAsyncScope(() => this.guarded(step));
+    const { context } = this.root;
+    const guarded = () => this.guarded(step);
+    if (context !== null) context.runInAsyncScope(guarded);
+    else if (!wake(this.root, guarded)) guarded();
   }
 
   /** Gives a value that nobody will get back to the caller's `onDiscard`. */
@@ -137,34 +148,6 @@ export class Call {
     }
   }
 
-  /** The outermost stage has answered, or the call was given up. */
-  finish(ok: boolean, result: unknown): void {
-    if (this.ended !== 'pending') return;
-    this.seat?.hub.leave(this.seat);
-    this.alarm?.cancel();
-    this.ended = ok ? 'value' : 'failure';
-    this.result = result;
-    // Settling a promise twice costs more than a whole stage, so exactly one of the two ways home is taken.
-    if (!this.chained && this.promise !== null) this.deliver();
-  }
-
-  private deliver(): void {
-    if (this.asOutcome) this.resolve!(outcomeOf(this.ended === 'value', this.result));
-    else if (this.ended === 'value') this.resolve!(this.result);
-    else this.reject!(this.result);
-  }
-
-  /** Makes the caller's promise. */
-  open(): void {
-    if (this.promise !== null) return;
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-    // The function may have ended the call itself before it answered with a promise.
-    if (this.ended !== 'pending') this.deliver();
-  }
-
   /** Sends it inwards. */
   begin(): void {
     try {
@@ -172,29 +155,5 @@ export class Call {
     } catch (bug) {
       this.broken(bug);
     }
-  }
-
-  /** The caller's promise, where the function's own end has not made it. */
-  settlement(): Promise<unknown> {
-    if (this.ended === 'pending') this.open();
-    if (this.promise !== null) return this.promise;
-    if (this.asOutcome) return Promise.resolve(outcomeOf(this.ended === 'value', this.result));
-    return this.ended === 'value' ? Promise.resolve(this.result) : Promise.reject(this.result);
-  }
-
-  /**
-   * Runs the way out inside a function's own promise chain and answers for that chain: the result when the call has
-   * ended with it, else a promise that never settles, because something else will end the call. V8 follows such a
-   * chain, which keeps the caller's `at async` frames in the stack of the user's error.
-   */
-  chain(work: Work, ok: boolean, result: unknown): unknown {
-    const late = this.ended !== 'pending';
-    this.chained = !late;
-    work.end(ok, result);
-    this.chained = false;
-    if (late || this.ended === 'pending') return new Promise(() => {});
-    if (this.asOutcome) return outcomeOf(this.ended === 'value', this.result);
-    if (this.ended === 'value') return this.result;
-    throw this.result;
   }
 }

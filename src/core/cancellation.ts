@@ -49,6 +49,8 @@ export class Hub implements Idle {
       this.signal.addEventListener('abort', this);
       this.listening = true;
     }
+    // Whoever aborts it does so in a context of their own.
+    call.capture();
     const seat = new Seat(call, this, this.first);
     call.seat = seat;
     if (seat.next !== null) seat.next.previous = seat;

@@ -1,19 +1,36 @@
 import { AttemptScope } from './attempt-scope.ts';
 import { layDetour, leadInto } from './bypass.ts';
 import type { Call } from './call.ts';
+import { finish } from './home.ts';
 import { Invoke } from './invoke.ts';
-import type { PipelineCore } from './pipeline-core.ts';
+import type { Part, PipelineCore } from './pipeline-core.ts';
 import { type Policy, Stage } from './policy.ts';
 import { ExecutionScope } from './scope.ts';
 
 /** Where a call is at home: what the outermost stage answers ends it. */
 class Exit extends Stage {
   override succeed(call: Call, value: unknown): void {
-    call.finish(true, value);
+    finish(call, true, value);
   }
 
   override fail(call: Call, error: unknown): void {
-    call.finish(false, error);
+    finish(call, false, error);
+  }
+}
+
+/** Refuses a limiter that stands in a chain twice, before any policy hears of the pipeline. */
+function checkLimiters(name: string, parts: readonly Part[], limiters = new Set<Policy<any>>()): void {
+  for (const part of parts) {
+    if ('nested' in part) {
+      checkLimiters(name, part.nested.parts, limiters);
+      continue;
+    }
+    const { policy, label } = part;
+    if (policy.limits === true && limiters.has(policy))
+      throw new TypeError(
+        `Cannot create pipeline "${name}": "${label}" stands in it twice, and a call would be in its own way there`,
+      );
+    limiters.add(policy);
   }
 }
 
@@ -22,9 +39,9 @@ class Exit extends Stage {
  * around them, so nesting costs nothing at run time. `listen` is called when it is known whether anything repeats.
  */
 export function compose(core: PipelineCore, listen: () => void): Stage[] {
+  checkLimiters(core.name, core.parts);
   const exit = new Exit();
   const row: Stage[] = [];
-  const limiters = new Set<Policy<any>>();
 
   const add = (stage: Stage, scope: ExecutionScope, label: string, attempts: AttemptScope | null): void => {
     stage.index = row.length;
@@ -44,11 +61,6 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
     const stages = own.parts.map((part) => {
       if ('nested' in part) return part.nested;
       const { policy, label } = part;
-      if (policy.limits === true && limiters.has(policy))
-        throw new TypeError(
-          `Cannot create pipeline "${core.name}": "${label}" stands in it twice, and a call would be in its own way there`,
-        );
-      limiters.add(policy);
       const host = {
         pipeline: own.name,
         policy: label,

@@ -1,7 +1,7 @@
 import type { Call } from './call.ts';
 import { OwnDeadline } from './deadlines.ts';
 import { DeadlineExceededError, TimeoutError, withoutStack } from './errors.ts';
-import { failInside } from './interrupt.ts';
+import { failInside, isInside } from './interrupt.ts';
 import type { Stage } from './policy.ts';
 import type { ExecutionScope } from './scope.ts';
 
@@ -16,15 +16,14 @@ export function armDeadline(call: Call, scope: ExecutionScope): void {
   call.deadline = clock.now() + ms;
   // With nothing left, whatever needs time finds out by itself, and a fallback is asked as after any other rejection.
   if (ms <= 0 || ms === Number.POSITIVE_INFINITY) return;
-  call.capture();
   call.alarm = new OwnDeadline(clock, ms, () => expire(call, scope, ms));
 }
 
 function expire(call: Call, scope: ExecutionScope, timeoutMs: number): void {
   const { pipeline, guard } = scope;
-  // A leading fallback is answering, or all is over.
-  if (call.at <= guard) return;
   call.run(() => {
+    // A leading fallback is answering, or all is over.
+    if (!isInside(call, guard)) return;
     const origin = { ...scope.origin(call), policy: 'deadline' };
     const error = withoutStack(pipeline.stackTraces, () => new TimeoutError(timeoutMs, origin));
     pipeline.cells.deadlines++;

@@ -26,8 +26,8 @@ export class Execution implements CallInfo {
   /** Its neighbours among those that run. */
   previous: Execution | null = null;
   next: Execution | null = null;
-  /** Attempts so far. */
-  attempt = 0;
+  /** Attempts that were counted so far, which they are only where something repeats. */
+  counted = 0;
   /** Set by a stage that answered in place of the function. */
   rescued = false;
   /** Whether the function was called at all. */
@@ -54,8 +54,8 @@ export class Execution implements CallInfo {
   }
 
   /** How often the function has been tried. */
-  get attempts(): number {
-    return this.attempt || (this.called ? 1 : 0);
+  get attempt(): number {
+    return this.counted || (this.called ? 1 : 0);
   }
 
   get executionId(): string {

@@ -1,5 +1,6 @@
 import { warn } from '../ports/report.ts';
 import type { Call } from './call.ts';
+import { finish } from './home.ts';
 import type { DropReason, Stage } from './policy.ts';
 
 /** Where a call stands when it has ended. */
@@ -23,18 +24,27 @@ export interface Interruption {
   readonly why: DropReason;
   readonly reason: unknown;
   readonly by: Giver | null;
+  readonly then: (() => void) | undefined;
 }
 
 /**
  * Ends everything inside stage `to`, innermost first and once: the running work is abandoned and its signal aborted with
  * `reason`, then each stage hears `drop`. With -1 the whole call ends with `reason`. What an abort listener asks for
  * meanwhile (it may abort the caller) is done afterwards, so that the order holds. `by` gave the work up; `null` is the caller.
+ * `then` is run when the call has come to stand at `to`, and never when it was taken further.
  */
-export function interrupt(call: Call, to: number, why: DropReason, reason: unknown, by: Giver | null): void {
+export function interrupt(
+  call: Call,
+  to: number,
+  why: DropReason,
+  reason: unknown,
+  by: Giver | null,
+  then?: () => void,
+): void {
   let goal = to;
-  if (call.at !== MOVING && call.at <= goal) return;
+  if (!isInside(call, goal)) return;
   if (call.at === MOVING || isBusy(call)) {
-    if (call.queued === null || goal < call.queued.goal) call.queued = { goal, why, reason, by };
+    if (call.queued === null || goal < call.queued.goal) call.queued = { goal, why, reason, by, then };
     return;
   }
   if (call.parent !== null) moving.push(call);
@@ -59,19 +69,25 @@ export function interrupt(call: Call, to: number, why: DropReason, reason: unkno
     const { queued }: Call = call;
     if (queued === null) break;
     call.queued = null;
-    if (queued.goal < goal) ({ goal, why, reason, by } = queued);
+    if (queued.goal < goal) ({ goal, why, reason, by, then } = queued);
   }
   call.at = goal <= call.base ? NOWHERE : goal;
-  if (goal === NOWHERE) call.finish(false, reason);
+  if (goal === NOWHERE) finish(call, false, reason);
   if (call.parent !== null) catchUp(call);
+  if (call.at === goal) then?.();
+}
+
+/** Whether it stands further inside than stage `index`, or is being taken out of there. */
+export function isInside(call: Call, index: number): boolean {
+  return call.at === MOVING || call.at > index;
 }
 
 /** The same, and `stage` then hears `error` as what came of it, unless a listener has ended more of the call meanwhile. */
 export function failInside(call: Call, stage: Stage, why: DropReason, error: unknown, by: Giver): void {
-  interrupt(call, stage.index, why, error, by);
-  if (call.at !== stage.index) return;
-  call.heard = true;
-  stage.fail(call, error);
+  interrupt(call, stage.index, why, error, by, () => {
+    call.heard = true;
+    stage.fail(call, error);
+  });
 }
 
 /** Whether a fork of `call` is being taken out, by itself, and what is asked of the call meanwhile has to wait. */
@@ -89,7 +105,7 @@ function catchUp(fork: Call): void {
     const { queued } = call;
     if (queued === null || call.at === MOVING || isBusy(call)) continue;
     call.queued = null;
-    interrupt(call, queued.goal, queued.why, queued.reason, queued.by);
+    interrupt(call, queued.goal, queued.why, queued.reason, queued.by, queued.then);
   }
 }
 

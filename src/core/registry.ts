@@ -5,15 +5,18 @@ interface Living {
 }
 
 let living: Set<WeakRef<Living>> | undefined;
+/** Where the next look goes on. */
+let round: Iterator<WeakRef<Living>> | undefined;
 
 /** Notes that a pipeline exists, without keeping it alive. */
 export function remember(pipeline: Living): void {
   living ??= new Set();
   // As many as come are looked at again, so that the set stays as small as the number of living pipelines without a timer.
-  let looked = 0;
-  for (const ref of living) {
-    if (ref.deref() === undefined) living.delete(ref);
-    if (++looked === 2) break;
+  for (let looked = 0; looked < 2; looked++) {
+    round ??= living.values();
+    const { value: ref } = round.next();
+    if (ref === undefined) round = undefined;
+    else if (ref.deref() === undefined) living.delete(ref);
   }
   living.add(new WeakRef(pipeline));
 }

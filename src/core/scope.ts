@@ -69,7 +69,6 @@ export class ExecutionScope extends Stage {
     const watch = new Watch(this.clock.now());
     execution.watch = watch;
     execution.interest = interest;
-    if (interest === 2) call.capture();
     if (interest === 0) return;
     // What a nested execution began in. Only the first observer, OpenTelemetry's, is the same in every pipeline.
     const parents = this.nested ? this.outer.about(call).tokens?.slice(0, 1) : undefined;
@@ -135,9 +134,9 @@ export class ExecutionScope extends Stage {
     const { pipeline } = this;
     const durationMs = this.clock.now() - startedAt;
     pipeline.latency?.record(durationMs);
-    const { interest, called, attempts } = execution;
+    const { interest, called, attempt } = execution;
     if (interest === 0) return;
-    const end = spanEnd(outcome, error, judged, durationMs, attempts, called, failing);
+    const end = spanEnd(outcome, error, judged, durationMs, attempt, called, failing);
     pipeline.observers.end('execution', tokens, end, execution);
   }
 

@@ -8,6 +8,7 @@ import type { Stage } from './policy.ts';
  */
 export function park(call: Call, stage: Stage): (value?: unknown) => void {
   const turn = ++call.turn;
+  call.capture();
   call.heard = false;
   let wake!: (value?: unknown) => void;
   new Promise<unknown>((resolve) => {

@@ -3,6 +3,7 @@ import { type AsyncContext, capture } from './context.ts';
 import { dueBefore } from './deadline.ts';
 import { because, isTimeoutError } from './errors.ts';
 import type { Attempt, Execution } from './execution.ts';
+import { follow } from './home.ts';
 import type { Giver } from './interrupt.ts';
 import type { Stage } from './policy.ts';
 
@@ -42,7 +43,6 @@ export class Work implements CallContext {
   /** Counts the runs of user code for a call; 0 before it starts. */
   serial = 0;
   readonly attempt: number;
-  private over = false;
   private stop: Stop | null = null;
   private controller: AbortController | null = null;
   private context: AsyncContext | null = null;
@@ -85,7 +85,7 @@ export class Work implements CallContext {
 
   /** Tells the user's code to stop, without giving it up. */
   abort(reason: unknown): void {
-    if (this.stop !== null || this.over) return;
+    if (this.stop !== null) return;
     this.stop = { reason, by: null, about: null, waiting: [] };
     this.tell(reason);
   }
@@ -136,22 +136,14 @@ export class Work implements CallContext {
   }
 
   private follow(answer: PromiseLike<unknown>): void {
-    const { call } = this;
-    const root = call.root;
     // A foreign thenable may answer twice, or throw: a native promise in between makes an honest one of it.
     const native = answer.then === Promise.prototype.then && answer.constructor === Promise;
     const promise = native ? (answer as Promise<unknown>) : new Promise((resolve) => resolve(answer));
-    const chained = promise.then(
-      (value) => root.chain(this, true, value),
-      (error) => root.chain(this, false, error),
-    );
-    root.open();
-    chained.then(root.resolve!, root.reject!);
+    follow(this.call.root, this, promise);
   }
 
   /** The user's code has ended: its stage hears of it, unless nobody waits for it any more. */
   end(ok: boolean, result: unknown): void {
-    this.over = true;
     const { call, stage } = this;
     if (call.work !== this) return this.late(ok, result);
     call.work = null;

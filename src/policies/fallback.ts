@@ -120,7 +120,6 @@ class FallbackStage extends Stage {
     // Its own end is still to come: to the frame it is a stage at work again.
     call.heard = false;
     if (timeoutMs !== Number.POSITIVE_INFINITY) {
-      call.capture();
       run.deadline = new OwnDeadline(this.host.clock, timeoutMs, () => this.expire(call));
     }
     new Work(call, this, this.attemptOf(call)).start((work) => to(outcome, work), run.tokens);
@@ -193,8 +192,8 @@ class FallbackStage extends Stage {
 
   private end(call: Call, { tokens, startedAt }: Answering, outcome: SpanEnd['outcome'], error: unknown): void {
     if (tokens === undefined) return;
-    const { attempts } = this.execution(call);
-    const end = spanEnd(outcome, error, undefined, this.host.clock.now() - startedAt, attempts, true);
+    const { attempt } = this.execution(call);
+    const end = spanEnd(outcome, error, undefined, this.host.clock.now() - startedAt, attempt, true);
     this.scope.pipeline.observers.end('fallback', tokens, end, this.about(call));
   }
 }

@@ -50,16 +50,8 @@ const rules = {
  */
 export function retry<R = any>(options: RetryOptions<R> = {}): Policy {
   check('create retry', options, rules);
-  const {
-    maxRetries = 2,
-    backoff,
-    budget: given = {},
-    maxRetryAfterMs = 30_000,
-    retryRejected = false,
-    when,
-    name,
-  } = options;
-  const budget = budgetOf(given);
+  const { maxRetries = 2, maxRetryAfterMs = 30_000, retryRejected = false, backoff, when, name } = options;
+  const budget = budgetOf(options.budget ?? {});
   const tally = new RetryTally();
   const state: State = { maxRetries, maxRetryAfterMs, retryRejected, when: matcher(when), backoff, budget, tally };
   return {
@@ -110,6 +102,7 @@ class RetryStage extends Stage {
     const judged = judge(this, call, this.state.when, true, value);
     if (judged.verdict === 'failure') return this.consider(call, outcomeOf(true, value), judged);
     if (judged.verdict === 'success') this.state.budget?.tokens.success();
+    if (call.at !== this.index) return this.leave(call, outcomeOf(true, value));
     this.close(call, call.memo[this.slot] === undefined ? 'success' : 'success_after_retry');
     if (call.at !== this.index) return;
     call.at--;
@@ -125,15 +118,15 @@ class RetryStage extends Stage {
 
   /** Goes again after a pause, or says why not. The pause is asked for first, and its token taken, before any waiting. */
   private consider(call: Call, outcome: Outcome, judged: Judgement): void {
-    if (call.at !== this.index) return this.close(call, 'cancelled');
+    if (call.at !== this.index) return this.leave(call, outcome);
     const { maxRetries, maxRetryAfterMs: maxWishMs, budget } = this.state;
     if (call.stopping) return this.giveUp(call, outcome, 'deadline');
     const trial = (call.memo[this.slot] ??= new Trial()) as Trial<RetryInfo>;
     const wishMs = wish(judged.retryAfterMs ?? retryAfterOf(outcome.error));
     if (!this.allowed(call, outcome, wishMs)) return this.giveUp(call, outcome, 'not_retryable');
-    const backoff = trial.retries < maxRetries ? this.pause(call, trial, outcome) : 'stop';
+    const backoff = call.at === this.index && trial.retries < maxRetries ? this.pause(call, trial, outcome) : 'stop';
     // A predicate or the backoff may have ended the call just now.
-    if (call.at !== this.index) return this.close(call, 'cancelled');
+    if (call.at !== this.index) return this.leave(call, outcome);
     const now = this.host.clock.now();
     const question = { backoff, wishMs, maxWishMs, now, due: dueBefore(call, this.index), budget: budget?.tokens };
     const answer = trial.decide(question);
@@ -153,8 +146,7 @@ class RetryStage extends Stage {
   }
 
   private allowed(call: Call, outcome: Outcome, wishMs: number): boolean {
-    if (outcome.status === 'failure' && isRejectedError(outcome.error))
-      return this.state.retryRejected && wishMs > Number.NEGATIVE_INFINITY;
+    if (isRejectedError(outcome.error)) return this.state.retryRejected && wishMs > Number.NEGATIVE_INFINITY;
     return mayRepeat(this, call, outcome);
   }
 
@@ -176,9 +168,16 @@ class RetryStage extends Stage {
   }
 
   private giveUp(call: Call, outcome: Outcome, result: RetryResult): void {
+    if (call.at !== this.index) return this.leave(call, outcome);
     this.close(call, result);
     if (outcome.status === 'value') this.pass(call, outcome.value);
     else this.raise(call, outcome.error);
+  }
+
+  /** User code ended the call in the middle of it. */
+  private leave(call: Call, outcome: Outcome): void {
+    this.close(call, 'cancelled');
+    if (outcome.status === 'value') call.discard(outcome.value);
   }
 
   override drop(call: Call, why: DropReason): void {

@@ -2,7 +2,7 @@ import { unawaited } from '../algorithms/unawaited.ts';
 import type { Call } from '../core/call.ts';
 import { type Deadline, DeadlineList, OwnDeadline } from '../core/deadlines.ts';
 import { DeadlineExceededError, TimeoutError, withoutStack } from '../core/errors.ts';
-import { interrupt } from '../core/interrupt.ts';
+import { interrupt, isInside } from '../core/interrupt.ts';
 import { callable, check, either, limitMs, needed, policyName, shape, show } from '../core/options.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { afterWork } from '../core/sleep.ts';
@@ -85,8 +85,6 @@ class TimeoutStage extends Stage {
     const { list } = this;
     if (this.cooperative) call.memo[this.slot + 1] = call.root.started;
     if (list === undefined) return this.ask(call);
-    // The shared timer fires in somebody else's async context.
-    call.capture();
     call.memo[this.slot] = list.add(call);
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
@@ -111,7 +109,6 @@ class TimeoutStage extends Stage {
     if (call.at !== this.index) return;
     if (ms === Number.POSITIVE_INFINITY) return this.proceed(call);
     if (ms <= 0) return this.refuse(call, ms);
-    call.capture();
     call.memo[this.slot] = new OwnDeadline(this.host.clock, ms, () => this.expire(call, ms));
     this.proceed(call);
   }
@@ -127,15 +124,21 @@ class TimeoutStage extends Stage {
 
   private expire(call: Call, timeoutMs: number): void {
     call.run(() => {
+      // It may have ended on the way here.
+      if (!isInside(call, this.index)) return;
       const error = withoutStack(this.host.stackTraces, () => new TimeoutError(timeoutMs, this.origin(call)));
       this.counts.timeouts++;
       if (this.heardBy(call)) this.tell(call, { type: 'timeout', policy: this.label, timeoutMs });
-      interrupt(call, this.index, 'timed_out', error, this);
-      if (!this.cooperative) return this.raise(call, error);
-      const { turn } = call;
-      // Nothing of the call runs but what is being waited for; the caller can still give up.
-      afterWork(call, call.memo[this.slot + 1] as number, () => call.turn === turn && this.raise(call, error));
+      interrupt(call, this.index, 'timed_out', error, this, () => this.over(call, error));
     });
+  }
+
+  /** What ran inside has been given up. */
+  private over(call: Call, error: TimeoutError): void {
+    if (!this.cooperative) return this.raise(call, error);
+    const { turn } = call;
+    // Nothing of the call runs but what is being waited for; the caller can still give up.
+    afterWork(call, call.memo[this.slot + 1] as number, () => call.turn === turn && this.raise(call, error));
   }
 
   private disarm(call: Call): void {

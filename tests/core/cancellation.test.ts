@@ -236,6 +236,65 @@ describe('the caller gives up', () => {
     expect(p.snapshot()).toMatchObject({ calls: 3, active: 0, outcomes: { success: 1, cancelled: 2 } });
   });
 
+  it('a call that comes before a signal without calls was let go is behind it like any other', async () => {
+    const caller = new AbortController();
+    const p = pipeline('p', []);
+    await p.execute(async () => 'done', caller.signal);
+    const seen = watch(p.execute(hang, caller.signal));
+    await turn();
+    await turn();
+    expect(getEventListeners(caller.signal, 'abort')).toHaveLength(1);
+    caller.abort('enough');
+    await microtasks();
+    expect(seen.result).toBe('enough');
+  });
+
+  it('calls that leave in any order leave the others behind the signal', async () => {
+    const p = pipeline('p', []);
+    for (const order of [
+      [0, 1, 2],
+      [0, 2, 1],
+      [1, 0, 2],
+      [1, 2, 0],
+      [2, 0, 1],
+      [2, 1, 0],
+    ]) {
+      const caller = new AbortController();
+      const works = [gate(), gate(), gate()];
+      const seen = works.map((work) => watch(p.execute(() => work.promise, caller.signal)));
+      const [first, second, last] = order as [number, number, number];
+      works[first]!.open('done');
+      await microtasks();
+      works[second]!.open('done');
+      await microtasks();
+      caller.abort('enough');
+      await microtasks();
+      expect([seen[first]!.result, seen[second]!.result, seen[last]!.result]).toEqual(['done', 'done', 'enough']);
+    }
+    expect(p.snapshot()).toMatchObject({ active: 0, outcomes: { success: 12, cancelled: 6 } });
+  });
+
+  it('a signal that threw when it was let go is listened to anew', async () => {
+    const caller = new AbortController();
+    const { signal } = caller;
+    const remove = signal.removeEventListener.bind(signal);
+    Object.assign(signal, {
+      removeEventListener: (type: string, listener: () => void) => {
+        remove(type, listener);
+        throw boom;
+      },
+    });
+    const p = pipeline('p', []);
+    await p.execute(async () => 'done', signal);
+    await turn();
+    await turn();
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    const seen = watch(p.execute(hang, signal));
+    caller.abort('enough');
+    await microtasks();
+    expect(seen.result).toBe('enough');
+  });
+
   it('calls started while the signal is aborting end with its reason', async () => {
     const caller = new AbortController();
     const p = pipeline('p', []);

@@ -152,6 +152,18 @@ describe("user code runs in its own caller's async context", () => {
     expect(log.sort()).toEqual(['abort A', 'abort B', 'abort C']);
   });
 
+  it('an abort listener, called by whoever aborts the signal of a middleware', async () => {
+    const stop = new AbortController();
+    const { log, note, start } = setup(() => [policy({ kind: 'stops', around: (_call, next) => next(stop.signal) })]);
+    start((_name, { signal }) => {
+      signal.addEventListener('abort', () => note('abort'));
+      return hang();
+    });
+    who.run('somebody else', () => stop.abort());
+    await turn();
+    expect(log.sort()).toEqual(['abort A', 'abort B', 'abort C']);
+  });
+
   it('an around, after what is inside it has timed out', async () => {
     const { clock, log, start } = setup((note) => [
       policy({

@@ -1,10 +1,13 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import {
   bulkhead,
   circuitBreaker,
   type DeadlineExceededError,
   fallback,
   type Outcome,
+  type PipelineEvent,
   pipeline,
+  policy,
   retry,
   timeout,
 } from 'seaworthy';
@@ -244,4 +247,104 @@ describe('the deadline (timeoutMs)', () => {
     await expect(p.execute(() => Promise.reject(boom), { timeoutMs: 1_000 })).rejects.toBe(boom);
     expect(clock.pending).toBe(0);
   });
+
+  describe('is told of, and counted', () => {
+    const told = async (timeoutMs: number) => {
+      const clock = virtualClock();
+      const events: PipelineEvent[] = [];
+      const p = pipeline('p', [], { clock });
+      p.subscribe((event) => events.push(event));
+      const seen = watch(p.execute(hang, { timeoutMs, key: 'k' }));
+      await clock.advance(50);
+      expect(seen.result).toMatchObject({ policy: 'deadline', pipeline: 'p', key: 'k' });
+      return events.filter(({ type }) => !type.endsWith('_end'));
+    };
+
+    it('when it passes, as a timeout of the pipeline', async () => {
+      expect(await told(50)).toMatchObject([
+        {
+          type: 'timeout',
+          policy: 'p/deadline',
+          timeoutMs: 50,
+          pipeline: 'p',
+          executionId: 'p-1',
+          key: 'k',
+        },
+      ]);
+    });
+
+    it('when too little is left, as a rejection of the pipeline', async () => {
+      expect(await told(0)).toMatchObject([
+        {
+          type: 'rejected',
+          policy: 'p/deadline',
+          reason: 'deadline_exceeded',
+          pipeline: 'p',
+          executionId: 'p-1',
+          key: 'k',
+        },
+      ]);
+    });
+
+    it('not to observers that want starts and ends alone', async () => {
+      const clock = virtualClock();
+      const events: string[] = [];
+      const observer = { interest: () => 1 as const, event: ({ type }: { type: string }) => void events.push(type) };
+      const p = pipeline('p', [], { clock, telemetry: false, observers: [observer] });
+      for (const timeoutMs of [0, 50]) watch(p.execute(hang, { timeoutMs }));
+      await clock.advance(50);
+      expect(events).toEqual([]);
+      expect(p.snapshot()).toMatchObject({ timeouts: 1, rejections: { deadline_exceeded: 1 } });
+    });
+  });
+
+  it('has a stack only where stacks are asked for', async () => {
+    for (const stackTraces of [false, true]) {
+      const clock = virtualClock();
+      const p = pipeline('p', [], { clock, stackTraces });
+      const seen = [0, 50].map((timeoutMs) => watch(p.execute(hang, { timeoutMs })));
+      await clock.advance(50);
+      for (const { result } of seen) expect(/\n +at /.test((result as Error).stack!)).toBe(stackTraces);
+    }
+  });
+
+  it.each([
+    [30, 20, 10],
+    [30, 10, 20],
+    [10, 20, 30],
+  ])('is the nearest of all limits around, whichever that is: %i, %i and %i ms', async (own, outer, inner) => {
+    const p = pipeline('p', [timeout({ ms: outer, name: 'o' }), timeout({ ms: inner, name: 'i' })], {
+      clock: virtualClock(),
+    });
+    expect(await p.execute(({ remainingMs }) => remainingMs, { timeoutMs: own })).toBe(10);
+  });
+
+  it('that passes goes on in the async context of its own caller', async () => {
+    const clock = virtualClock();
+    const storage = new AsyncLocalStorage<string>();
+    const p = pipeline('p', [fallback(() => storage.getStore())], { clock, telemetry: false });
+    const calls = ['a', 'b'].map((caller, i) =>
+      storage.run(caller, () => watch(p.execute(hang, { timeoutMs: 50 + i }))),
+    );
+    await storage.run('timer', () => clock.advance(60));
+    expect(calls.map(({ result }) => result)).toEqual(['a', 'b']);
+  });
+
+  it.each([0, -1, Number.POSITIVE_INFINITY])(
+    'of %d ms asks for no timer, and lets what needs no time answer',
+    async (timeoutMs) => {
+      let timers = 0;
+      const clock = virtualClock();
+      const counting: Clock = { now: () => clock.now(), after: (ms, fn) => (timers++, clock.after(ms, fn)) };
+      const answer = gate<string>();
+      const own = policy({ kind: 'own', around: () => answer.promise });
+      const p = pipeline('p', [own], { clock: counting, telemetry: false });
+      const seen = watch(p.execute(() => 'unused', { timeoutMs }));
+      await clock.advance(1_000);
+      expect([seen.state, timers]).toEqual(['pending', 0]);
+      answer.open('answer');
+      await turn();
+      expect(seen.result).toBe('answer');
+    },
+  );
 });

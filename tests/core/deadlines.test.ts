@@ -1,7 +1,8 @@
 import { fallback, pipeline, timeout } from 'seaworthy';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { DeadlineList, OwnDeadline } from '../../src/core/deadlines.ts';
 import type { Clock } from '../../src/ports/clock.ts';
+import { warn } from '../../src/ports/report.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { turn, watch } from './spy.ts';
 
@@ -33,6 +34,8 @@ function handClock(): HandClock {
   };
   return clock;
 }
+
+afterEach(() => void vi.restoreAllMocks());
 
 describe('a list of deadlines', () => {
   const setup = () => {
@@ -156,6 +159,33 @@ describe('a list of deadlines', () => {
     expect(fired).toEqual(['c', 'e']);
   });
 
+  it('gives the turn also after its timer has found nobody', () => {
+    const { clock, list, fired, add } = setup();
+    list.remove(add('gone'));
+    clock.time = 100;
+    clock.ring();
+    add('b');
+    clock.time = 500;
+    clock.ring();
+    expect(fired).toEqual([]);
+    clock.ring();
+    expect(fired).toEqual(['b']);
+  });
+
+  it('has nothing to let go of when all have fired', async () => {
+    const emit = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    for (let i = 0; i < 256; i++) warn(`stuffing of fired deadlines ${i}`);
+    emit.mockClear();
+    const { clock, fired, add } = setup();
+    add('a');
+    clock.time = 100;
+    clock.ring();
+    await turn();
+    await turn();
+    expect(fired).toEqual(['a']);
+    expect(emit).not.toHaveBeenCalled();
+  });
+
   it('leaves no timer a turn after the last has gone, and keeps it while calls follow each other', async () => {
     const { clock, list, add } = setup();
     list.remove(add('a'));
@@ -181,6 +211,64 @@ describe('a list of deadlines', () => {
     clock.ring();
     expect(fired).toEqual(['first', 'second']);
     expect(clock.pending()).toEqual([]);
+  });
+});
+
+describe('a timer of a list', () => {
+  it.each([
+    [true, 0],
+    [false, 1],
+  ])('holds the process: %s', (holds, released) => {
+    let unrefs = 0;
+    const clock: Clock = {
+      now: () => 0,
+      after: () => ({ cancel() {}, ref() {}, unref: () => void unrefs++ }),
+    };
+    new DeadlineList(clock, 100, () => {}, holds).add('a');
+    expect(unrefs).toBe(released);
+  });
+
+  it('holds it where nothing else is said', () => {
+    const unref = vi.fn();
+    new DeadlineList({ now: () => 0, after: () => ({ cancel() {}, ref() {}, unref }) }, 100, () => {}).add('a');
+    expect(unref).not.toHaveBeenCalled();
+  });
+});
+
+describe.each([
+  ['a list', (clock: Clock, fire: () => void) => void new DeadlineList(clock, 100, fire).add(undefined)],
+  ['a deadline of its own length', (clock: Clock, fire: () => void) => void new OwnDeadline(clock, 100, fire)],
+])('%s', (what, make) => {
+  it('fires at once 10 ms late, and a turn later beyond that', () => {
+    for (const [late, times] of [
+      [10, 1],
+      [10.5, 0],
+    ] as const) {
+      const clock = handClock();
+      let fired = 0;
+      make(clock, () => fired++);
+      clock.time = 100 + late;
+      clock.ring();
+      expect(fired).toBe(times);
+      expect(clock.pending()).toEqual(times === 1 ? [] : [clock.time]);
+    }
+  });
+
+  it('reports what firing throws as a bug, and survives it', () => {
+    const told: unknown[] = [];
+    vi.spyOn(process, 'emitWarning').mockImplementation(((warning: Error) =>
+      told.push([warning.message, warning.cause])) as never);
+    // Each message is told once in a process, so earlier ones are forgotten.
+    for (let i = 0; i < 256; i++) warn(`stuffing of deadlines ${what} ${i}`);
+    told.length = 0;
+    const bug = new Error('bug');
+    const clock = handClock();
+    make(clock, () => {
+      throw bug;
+    });
+    clock.time = 100;
+    expect(() => clock.ring()).not.toThrow();
+    expect(told).toEqual([['A timeout threw outside of user code, which is a bug.', bug]]);
   });
 });
 

@@ -11,7 +11,7 @@ import {
 } from 'seaworthy';
 import { virtualClock } from 'seaworthy/testing';
 import { describe, expect, it } from 'vitest';
-import { gate, turn, watch } from './spy.ts';
+import { gate, spy, turn, watch } from './spy.ts';
 
 const draining = (name: string) => ({ name: 'DrainingError', code: 'draining', pipeline: name });
 
@@ -153,6 +153,49 @@ describe('drain', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('counts only the calls that it ends itself, and what is inside those hears that they were cancelled', async () => {
+    const clock = virtualClock();
+    const log: string[] = [];
+    const pipe = pipeline('p', [spy('in', log)], { clock });
+    const other = new AbortController();
+    const older = watch(pipe.execute(() => new Promise(() => {}), other.signal));
+    const newer = watch(
+      pipe.execute((call) => {
+        call.signal.addEventListener('abort', () => other.abort('told'));
+        return new Promise(() => {});
+      }, new AbortController().signal),
+    );
+    const rest = watch(pipe.drain({ timeoutMs: 5 }));
+    await clock.advance(5);
+    expect([older.result, newer.result, rest.state]).toEqual([
+      'told',
+      expect.objectContaining({ ...draining('p'), policy: 'p' }),
+      'value',
+    ]);
+    expect(pipe.snapshot()).toMatchObject({ rejections: { draining: 1 }, outcomes: { cancelled: 1, failure: 1 } });
+    expect(log.slice(2)).toEqual(['in drop cancelled', 'in drop cancelled']);
+  });
+
+  it('that an abort listener asks for waits for the call that is just ending', async () => {
+    const clock = virtualClock();
+    const pipe = pipeline('p', [timeout(10)], { clock });
+    let rest = watch(Promise.resolve());
+    const call = watch(
+      pipe.execute(({ signal }) => {
+        signal.addEventListener('abort', () => {
+          rest = watch(pipe.drain());
+        });
+        return new Promise(() => {});
+      }),
+    );
+    await clock.advance(10);
+    await turn();
+    expect([call.result, rest]).toEqual([
+      expect.objectContaining({ code: 'timeout' }),
+      { state: 'value', result: undefined, times: 1 },
+    ]);
+  });
+
   it('is what `await using` does', async () => {
     let seen: Pipeline;
     const work = gate<number>();
@@ -181,6 +224,7 @@ describe('drain', () => {
     const rest = pipe.drain();
     work.open(1);
     await Promise.all([call, rest]);
+    expect(told).toEqual(['execution', 'dispose']);
     pipe.dispose();
     expect(told).toEqual(['execution', 'dispose']);
   });
@@ -191,7 +235,7 @@ describe('drain', () => {
     [{ timeout: 5 }, 'unknown option "timeout", did you mean "timeoutMs"?'],
   ])('says what is wrong with %j, and takes calls as before', async (options, message) => {
     const pipe = pipeline('p', []);
-    await expect(pipe.drain(options as never)).rejects.toThrow(message);
+    await expect(pipe.drain(options as never)).rejects.toThrow(`Cannot drain "p": ${message}`);
     expect(await pipe.execute(() => 1)).toBe(1);
   });
 });

@@ -1,4 +1,4 @@
-import { bulkhead, fallback, type PipelineEvent, pipeline, policy, retry, timeout } from 'seaworthy';
+import { bulkhead, fallback, type Observer, type PipelineEvent, pipeline, policy, retry, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { gate, microtasks, turn, unhandled, watch } from './spy.ts';
@@ -187,10 +187,105 @@ describe('work that was abandoned', () => {
     expect(seen.times).toBe(1);
   });
 
+  it('leaves the reason of the caller as it was, though the work fails later', async () => {
+    const { p } = setup();
+    const caller = new AbortController();
+    const reason = new Error('enough');
+    const work = gate();
+    const seen = watch(p.execute(() => work.promise, caller.signal));
+    caller.abort(reason);
+    work.break(boom);
+    await turn();
+    expect(seen.result).toBe(reason);
+    expect(reason.cause).toBeUndefined();
+  });
+
+  it('is told to observers that want every event, and to no others', async () => {
+    const heard: string[] = [];
+    const observer = (name: string, interest: 1 | 2): Observer => ({
+      interest: () => interest,
+      event: ({ type }) => type === 'late' && heard.push(name),
+    });
+    const clock = virtualClock();
+    for (const interest of [1, 2] as const) {
+      const observers = [observer(`interest ${interest}`, interest)];
+      const p = pipeline('p', [timeout(10)], { clock, telemetry: false, observers });
+      const work = gate();
+      watch(p.execute(() => work.promise));
+      await clock.advance(10);
+      work.open('late');
+      await turn();
+    }
+    expect(heard).toEqual(['interest 2']);
+  });
+
   it('does not get a winner discarded, nor the value of a call that went well', async () => {
     const { p, discarded, onDiscard } = setup([retry({ backoff: 0 }), timeout(10)]);
     await expect(p.execute(async () => 'fine', { onDiscard })).resolves.toBe('fine');
     await turn();
     expect(discarded).toEqual([]);
+  });
+
+  it('and has ended while the call went on: no slot waits for it any more', async () => {
+    const slots = bulkhead({ limit: 1 });
+    const { clock, p } = setup([slots, retry({ backoff: 0 }), timeout(10)] as never);
+    const works = [gate(), gate(), gate()];
+    let calls = 0;
+    const seen = watch(p.execute(() => works[calls++]!.promise));
+    await clock.advance(20);
+    expect(calls).toBe(3);
+    works[1]!.open('second, late');
+    works[0]!.open('first, late');
+    await turn();
+    works[2]!.open('third');
+    await turn();
+    expect([seen.result, slots.active, slots.held]).toEqual(['third', 0, 0]);
+  });
+
+  it('holds its slot for ever where it may, and the caller hears of the timeout all the same', async () => {
+    const slots = bulkhead({ limit: 1, holdUntilSettled: true });
+    const { clock, p } = setup([slots, timeout(10)] as never);
+    const work = gate();
+    const seen = watch(p.execute(() => work.promise));
+    await clock.advance(10);
+    expect(seen.result).toMatchObject({ code: 'timeout' });
+    await clock.advance(1e9);
+    expect([slots.active, slots.held]).toEqual([1, 1]);
+    work.open('late');
+    await turn();
+    expect([slots.active, slots.held]).toEqual([0, 0]);
+  });
+
+  it('by one of several attempts at a time: only the slot of that one waits for it', async () => {
+    const slots = bulkhead({ limit: 2 });
+    const both = policy({
+      kind: 'both',
+      repeats: true,
+      around: (_call, next) => Promise.allSettled([next(), next()]),
+    });
+    const limit = timeout(({ attempt }) => (attempt === 2 ? 10 : undefined));
+    const { clock, p } = setup([both, slots, limit] as never);
+    const works = [gate(), gate()];
+    let calls = 0;
+    watch(p.execute(() => works[calls++]!.promise));
+    await clock.advance(10);
+    expect([slots.active, slots.held]).toEqual([2, 1]);
+    works[0]!.open('first');
+    await turn();
+    expect([slots.active, slots.held]).toEqual([1, 1]);
+    works[1]!.open('second, late');
+    await turn();
+    expect([slots.active, slots.held]).toEqual([0, 0]);
+  });
+
+  it('is none when a cooperative timeout passes before the function was called, which then waits for nothing', async () => {
+    const slots = bulkhead({ limit: 1, queue: 1, name: 'slots' });
+    const { clock, p } = setup([timeout({ ms: 10, mode: 'cooperative' }), slots] as never);
+    void pipeline('busy', [slots], { clock }).execute(() => new Promise(() => {}));
+    let calls = 0;
+    const seen = watch(p.execute(() => ++calls));
+    await clock.advance(10);
+    expect(seen.result).toMatchObject({ code: 'timeout', policy: 'p/timeout' });
+    expect([calls, slots.queued]).toEqual([0, 0]);
   });
 });

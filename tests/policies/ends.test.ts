@@ -1,5 +1,6 @@
-import { bulkhead, fallback, type Observer, retry, timeout } from 'seaworthy';
+import { bulkhead, type Clock, fallback, type Observer, retry, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
+import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { deaf, deferred, stand, stateOf, turn, watch } from './stand.ts';
 
 const boom = new Error('boom');
@@ -96,6 +97,26 @@ describe('the span of a fallback', () => {
   });
 });
 
+describe('retry', () => {
+  it('tells whoever listens why there is an attempt, and what was waited before it', async () => {
+    const begun: unknown[] = [];
+    const observer: Observer = {
+      start: (name, { attempt, attemptKind, retryDelayMs }) =>
+        void (name === 'attempt' && begun.push([attempt, attemptKind, retryDelayMs])),
+    };
+    const { pipe, clock } = stand([retry({ maxRetries: 2, backoff: ({ retry }) => retry * 10 })], {
+      observers: [observer],
+    });
+    watch(pipe.execute(down));
+    await clock.advance(100);
+    expect(begun).toEqual([
+      [1, 'initial', 0],
+      [2, 'retry', 10],
+      [3, 'retry', 20],
+    ]);
+  });
+});
+
 describe('timeout', () => {
   it("takes mode: 'abandon', which is the default", async () => {
     const { pipe, clock } = stand([timeout({ ms: 50, mode: 'abandon' })]);
@@ -113,7 +134,31 @@ describe('timeout', () => {
     const call = watch(odd.pipe.execute(deaf));
     await odd.clock.advance(70);
     expect(call.error).toMatchObject({ code: 'timeout', timeoutMs: 70 });
-    expect(odd.told('fault')).toMatchObject([{ where: 'ms', error: expect.any(TypeError) }]);
+    const error = new TypeError('ms must answer milliseconds or undefined, received a promise');
+    expect(odd.told('fault')).toMatchObject([{ where: 'ms', error }]);
+  });
+
+  it('of Infinity asks nobody for a length, so nobody is at fault', async () => {
+    const { pipe, told } = stand([timeout(Number.POSITIVE_INFINITY)]);
+    expect([await pipe.execute(() => 1), told('fault')]).toEqual([1, []]);
+  });
+
+  it('cooperative: an earlier attempt that ends at last does not end the wait for the one that runs', async () => {
+    const works = [deferred(), deferred()];
+    const { pipe, clock, told } = stand([
+      retry({ maxRetries: 1, backoff: 0 }),
+      timeout({ ms: 200, name: 'hard' }),
+      timeout({ ms: 100, mode: 'cooperative', name: 'soft' }),
+    ]);
+    const call = watch(pipe.execute(({ attempt }) => works[attempt - 1]!.promise));
+    await clock.advance(310);
+    expect(told('timeout').map((event: any) => event.policy)).toEqual(['soft', 'hard', 'soft']);
+    works[0]!.resolve('late');
+    await turn();
+    expect(call.state).toBe('pending');
+    works[1]!.resolve('late too');
+    await turn();
+    expect(call.error).toMatchObject({ policy: 'soft' });
   });
 
   it('cooperative: a caller who has gone hears nothing of the work that ends later', async () => {
@@ -134,6 +179,49 @@ describe('timeout', () => {
 });
 
 describe('bulkhead', () => {
+  it('keeps the process for a call that waits for a slot, and not for a slot that waits for work given up', async () => {
+    const clock = virtualClock();
+    /** The lengths of the timers that keep the process. */
+    const holding = new Set<number>();
+    const own: Clock = {
+      now: () => clock.now(),
+      after(ms, fn) {
+        const timer = clock.after(ms, fn);
+        holding.add(ms);
+        const letGo = () => void holding.delete(ms);
+        return { ref: () => void holding.add(ms), unref: letGo, cancel: () => (letGo(), timer.cancel()) };
+      },
+    };
+    const slots = bulkhead({ limit: 1, queue: 1, maxWaitMs: 700, holdUntilSettled: { maxMs: 900 } });
+    const { pipe } = stand([slots], { clock: own });
+    const caller = new AbortController();
+    watch(pipe.execute(deaf, caller.signal));
+    watch(pipe.execute(deaf));
+    caller.abort();
+    await turn();
+    expect([slots.held, slots.queued, clock.pending, [...holding]]).toEqual([1, 1, 2, [700]]);
+  });
+
+  it('a caller who may wait for ever gives up his place in the queue when he goes', async () => {
+    const { pipe } = stand([bulkhead({ limit: 1, queue: 1, maxWaitMs: Number.POSITIVE_INFINITY })]);
+    watch(pipe.execute(deaf));
+    const caller = new AbortController();
+    watch(pipe.execute(deaf, caller.signal));
+    expect(stateOf(pipe).queued).toBe(1);
+    caller.abort();
+    expect(stateOf(pipe).queued).toBe(0);
+  });
+
+  it('a call that is turned away is not one that waits, should whoever hears of it begin to drain', async () => {
+    const { pipe } = stand([bulkhead({ limit: 1 })]);
+    const work = deferred();
+    watch(pipe.execute(() => work.promise));
+    pipe.subscribe((event) => void (event.type === 'rejected' && pipe.drain()));
+    const { error } = await pipe.tryExecute(deaf);
+    work.resolve(1);
+    expect(error).toMatchObject({ code: 'bulkhead_full' });
+  });
+
   it('measures a wait from its beginning, whatever time it is', async () => {
     const work = deferred();
     const { pipe, clock, told } = stand([bulkhead({ limit: 1, queue: 1 })]);

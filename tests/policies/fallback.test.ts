@@ -1,5 +1,15 @@
 import { handleType } from 'cockatiel';
-import { bulkhead, circuitBreaker, fallback, type Outcome, pipeline, retry, TimeoutError, timeout } from 'seaworthy';
+import {
+  bulkhead,
+  circuitBreaker,
+  fallback,
+  type Observer,
+  type Outcome,
+  pipeline,
+  retry,
+  TimeoutError,
+  timeout,
+} from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { script } from '../../src/testing/script.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
@@ -20,6 +30,13 @@ describe('fallback', () => {
     expect(await stand([fallback({ to: () => 2 })]).pipe.execute(bad)).toBe(2);
     expect(await stand([fallback({ to: { value: 3 } })]).pipe.execute(bad)).toBe(3);
     expect(await stand([fallback({ to: { value: undefined } })]).pipe.execute(bad)).toBe(undefined);
+  });
+
+  it('answers with the value it was made with, whatever becomes of its options', async () => {
+    const to = { value: 'first' };
+    const { pipe } = stand([fallback({ to })]);
+    to.value = 'second';
+    expect(await pipe.execute(bad)).toBe('first');
   });
 
   it('gets the outcome and the call', async () => {
@@ -147,14 +164,47 @@ describe('fallback', () => {
       expect(runs).toBe(0);
     });
 
-    it('in the middle of it discards the value it stood for', async () => {
+    it('by its own predicate counts as no answer, and nobody hears of one', async () => {
+      const caller = new AbortController();
+      const begun: string[] = [];
+      const when = () => {
+        caller.abort('mine');
+        return true;
+      };
+      const { pipe, told } = stand(
+        [fallback({ to: { value: 1 }, when, name: 'value' }), fallback({ to: () => 1, when, name: 'function' })],
+        { observers: [{ start: (name) => void begun.push(name) }] },
+      );
+      await pipe.tryExecute(bad, caller.signal);
+      for (const index of [0, 1]) expect(stateOf(pipe, index).executions).toEqual({ success: 0, failure: 0 });
+      expect([begun, told('fallback')]).toEqual([['execution'], []]);
+    });
+
+    it('by whoever hears that it begins keeps it from running, and it ends as cancelled', async () => {
+      const caller = new AbortController();
+      const ends: unknown[] = [];
+      let runs = 0;
+      const observer: Observer = {
+        start: (name) => (name === 'fallback' && caller.abort('mine'), name),
+        end: (name, token, { outcome, error }) => void (name === 'fallback' && ends.push([token, outcome, error])),
+      };
+      const { pipe } = stand([fallback(() => ++runs)], { observers: [observer] });
+      expect((await pipe.tryExecute(bad, caller.signal)).error).toBe('mine');
+      expect([runs, ends]).toEqual([0, [['fallback', 'cancelled', undefined]]]);
+    });
+
+    it.each<[string, () => unknown, unknown[]]>([
+      ['the value it stood for', () => 503, [503]],
+      ['nothing when it stood for an error', bad, []],
+    ])('in the middle of it discards %s', async (_, fn, expected) => {
       const discarded: unknown[] = [];
       const { pipe } = stand([fallback({ to: deaf, when: { result: () => true } })]);
       const caller = new AbortController();
-      watch(pipe.execute(() => 503, { signal: caller.signal, onDiscard: (value) => discarded.push(value) }));
+      watch(pipe.execute(fn, { signal: caller.signal, onDiscard: (value) => discarded.push(value) }));
+      await turn();
       caller.abort();
       await turn();
-      expect(discarded).toEqual([503]);
+      expect(discarded).toEqual(expected);
     });
   });
 
@@ -165,6 +215,15 @@ describe('fallback', () => {
       expect((await pipe.tryExecute(bad)).error).toBe(worse);
       expect(worse.cause).toBe(down);
       expect(told('fallback')).toEqual([expect.objectContaining({ result: 'failure', error: down, cause: worse })]);
+    });
+
+    it('in place of a value discards that value, and names no cause', async () => {
+      const worse = new Error('worse');
+      const discarded: unknown[] = [];
+      const { pipe, told } = stand([fallback({ to: () => Promise.reject(worse), when: { result: () => true } })]);
+      const { error } = await pipe.tryExecute(() => 503, { onDiscard: (value) => discarded.push(value) });
+      expect([error, 'cause' in worse, discarded]).toEqual([worse, false, [503]]);
+      expect(told('fallback')).toEqual([expect.objectContaining({ result: 'failure', value: 503, cause: worse })]);
     });
 
     it('leaves a cause, a frozen error and what is no error as they are', async () => {

@@ -1,0 +1,130 @@
+import type { Call } from './call.ts';
+import { outcomeOf } from './outcome.ts';
+import type { Work } from './work.ts';
+
+/** Comes through a function's promise in place of its end. */
+const WOKEN = Symbol('woken');
+
+/** What the caller gets for a call that was sent inwards. */
+export function settlement(call: Call): Promise<unknown> {
+  if (call.promise === null) call.promise = call.ended === 'pending' ? open(call) : settled(call);
+  return call.promise;
+}
+
+/** The outermost stage has answered, or the call was given up. */
+export function finish(call: Call, ok: boolean, result: unknown): void {
+  if (call.ended !== 'pending') return;
+  call.seat?.hub.leave(call.seat);
+  call.alarm?.cancel();
+  call.ended = ok ? 'value' : 'failure';
+  call.result = result;
+  // Settling a promise twice costs more than a whole stage, so a chain that is under way carries the result itself.
+  if (call.chained) return;
+  if (call.resolve !== null) deliver(call);
+  if (call.wake !== null) call.wake(WOKEN);
+}
+
+/**
+ * Hears how the function behind `promise` ends, and lets the caller's promise depend on the first one. V8 follows such a
+ * chain, which keeps the caller's `at async` frames in the stack of the user's error. The promise in between is ours: woken
+ * early it takes what comes from a timer into the caller's async context, which a call that ends in time need not remember.
+ */
+export function follow(call: Call, work: Work, promise: Promise<unknown>): void {
+  if (call.promise !== null || call.ended !== 'pending') return join(call, work, promise);
+  const gate = new Promise((resolve, reject) => {
+    call.wake = resolve;
+    promise.then(resolve, reject);
+  });
+  call.promise = gate.then(
+    (value) => (value === WOKEN ? detour(call, work, promise) : arrive(call, work, true, value)),
+    (error) => arrive(call, work, false, error),
+  );
+}
+
+/** Goes on with `step` in the caller's async context, a microtask later. Answers whether there is such a way. */
+export function wake(call: Call, step: () => void): boolean {
+  if (call.wake === null) return false;
+  (call.steps ??= []).push(step);
+  call.wake(WOKEN);
+  return true;
+}
+
+/** The first function has ended: answers for the caller's promise. */
+function arrive(call: Call, work: Work, ok: boolean, result: unknown): unknown {
+  call.wake = null;
+  if (call.steps !== null) walk(call);
+  const late = call.ended !== 'pending';
+  call.chained = !late;
+  work.end(ok, result);
+  call.chained = false;
+  if (call.ended === 'pending') return open(call);
+  return late ? settled(call) : answer(call);
+}
+
+/** Something else was first: goes on with that, and hears of the function's end when it comes. */
+function detour(call: Call, work: Work, promise: Promise<unknown>): unknown {
+  call.wake = null;
+  join(call, work, promise);
+  walk(call);
+  return call.rest;
+}
+
+function walk(call: Call): void {
+  const steps = call.steps ?? [];
+  call.steps = null;
+  for (const step of steps) step();
+}
+
+/** Hears how another function ends; its error has the same frames. */
+function join(call: Call, work: Work, promise: Promise<unknown>): void {
+  if (call.wake === null) call.capture();
+  open(call);
+  promise
+    .then(
+      (value) => carry(call, work, true, value),
+      (error) => carry(call, work, false, error),
+    )
+    .then(call.resolve!, call.reject!);
+}
+
+/** Answers for what is settled by hand, with a promise that never settles where something else will end the call, or has. */
+function carry(call: Call, work: Work, ok: boolean, result: unknown): unknown {
+  const open = call.ended === 'pending' && call.wake === null;
+  call.chained = open;
+  work.end(ok, result);
+  call.chained = false;
+  return open && call.ended !== 'pending' ? answer(call) : new Promise(() => {});
+}
+
+/** What is settled by hand: the caller's promise, or what that has come to depend on. */
+function open(call: Call): Promise<unknown> {
+  if (call.rest === null) {
+    call.rest = new Promise((resolve, reject) => {
+      call.resolve = resolve;
+      call.reject = reject;
+    });
+    // The function may have ended the call itself before it answered with a promise.
+    if (call.ended !== 'pending') deliver(call);
+  }
+  return call.rest;
+}
+
+function deliver(call: Call): void {
+  if (call.asOutcome) call.resolve!(outcomeOf(call.ended === 'value', call.result));
+  else if (call.ended === 'value') call.resolve!(call.result);
+  else call.reject!(call.result);
+}
+
+/** The end as a promise. */
+function settled(call: Call): Promise<unknown> {
+  if (call.rest !== null) return call.rest;
+  if (call.asOutcome) return Promise.resolve(outcomeOf(call.ended === 'value', call.result));
+  return call.ended === 'value' ? Promise.resolve(call.result) : Promise.reject(call.result);
+}
+
+/** The end, inside a chain. */
+function answer(call: Call): unknown {
+  if (call.asOutcome) return outcomeOf(call.ended === 'value', call.result);
+  if (call.ended === 'value') return call.result;
+  throw call.result;
+}
