@@ -19,7 +19,7 @@ if (only !== undefined) {
   process.exit(0);
 }
 
-const processes = check ? 1 : 3;
+const processes = check ? 1 : 7;
 const names = Object.keys(variants);
 const readings = new Map<string, Reading[]>(names.map((name) => [name, []]));
 // Case by case within each round, so that a machine that slows down does so for all.
