@@ -14,6 +14,7 @@ export default defineConfig({
       { find: /^seaworthy\/fetch$/, replacement: src('adapters/http/fetch.ts') },
       { find: /^seaworthy\/cockatiel$/, replacement: src('adapters/cockatiel/index.ts') },
       { find: /^seaworthy\/otel$/, replacement: src('adapters/otel/index.ts') },
+      { find: /^seaworthy\/console$/, replacement: src('console/index.ts') },
       { find: /^seaworthy\/testing$/, replacement: src('testing/index.ts') },
     ],
   },

@@ -1,11 +1,14 @@
 import * as cockatiel from 'cockatiel';
 import CircuitBreaker from 'opossum';
 import { bulkhead, circuitBreaker, fallback, pipeline, retry, timeout } from 'seaworthy';
+import type { TelemetryOptions } from 'seaworthy/otel';
 import type { Variant } from './measure.ts';
 
 const noop = async () => 1;
 const noopSync = () => 1;
-const five = (name: string, telemetry: boolean) =>
+
+/** The five policies of every comparison. */
+export const five = (name: string, telemetry: boolean | TelemetryOptions) =>
   pipeline(
     name,
     [fallback({ to: { value: 0 } }), retry(), circuitBreaker(), bulkhead({ limit: 10 }), timeout(10_000)],

@@ -6,10 +6,21 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { bare, variants } from './cases.ts';
-import { compare, median, type Reading } from './measure.ts';
+import { compare, interleaved, median, type Reading } from './measure.ts';
+import { compared, signals } from './telemetry.ts';
 
 const check = process.argv.includes('--check');
-const only = process.argv.find((argument) => argument.startsWith('--case='))?.slice('--case='.length);
+const given = (name: string) =>
+  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3);
+const only = given('case');
+const signal = given('signal');
+
+if (signal !== undefined) {
+  // What each adds to a call of its round, so that the call itself is no part of the ratio.
+  const rows = await interleaved(compared(signals[signal]!), check ? 1 : 15, check ? 100 : 5_000);
+  console.log(JSON.stringify(rows.map(([off, ours, byHand]) => [ours! - off!, byHand! - off!])));
+  process.exit(0);
+}
 
 if (only !== undefined) {
   const variant = { name: only, call: variants[only]!() };
@@ -24,10 +35,13 @@ const names = Object.keys(variants);
 const readings = new Map<string, Reading[]>(names.map((name) => [name, []]));
 // Case by case within each round, so that a machine that slows down does so for all.
 for (let round = 0; round < processes; round++)
-  for (const name of names) {
-    const args = [fileURLToPath(import.meta.url), `--case=${name}`, ...(check ? ['--check'] : [])];
-    readings.get(name)!.push(JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })));
-  }
+  for (const name of names) readings.get(name)!.push(run(`--case=${name}`));
+
+/** One case in a process of its own. */
+function run(which: string) {
+  const args = [fileURLToPath(import.meta.url), which, ...(check ? ['--check'] : [])];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }));
+}
 
 const ratioOf = (name: string) => median(readings.get(name)!.map(({ ratio }) => ratio));
 const width = Math.max(...names.map(({ length }) => length));
@@ -41,3 +55,17 @@ const ours = ratioOf('five policies, telemetry on, no SDK');
 const cockatiel = ratioOf("cockatiel's five") / ours;
 console.log(`\nfive policies without an SDK: ${ours.toFixed(1)} x a bare await (bar: at most 10)`);
 console.log(`cockatiel's five: ${cockatiel.toFixed(1)} x ours (bar: at least 10)`);
+
+console.log(
+  `\nwhat telemetry adds to a call of five policies, beside a span per policy and a counter per event by hand\n`,
+);
+console.log(`${'signals'.padEnd(width)}  ${'ns, ours'.padStart(9)}  ${'by hand'.padStart(9)}  ${'x ours'.padStart(8)}`);
+for (const name of Object.keys(signals)) {
+  const rows: number[][] = [];
+  for (let round = 0; round < (check ? 1 : 3); round++) rows.push(...run(`--signal=${name}`));
+  const [ours, byHand] = [0, 1].map((column) => median(rows.map((row) => row[column]!)));
+  const ratio = median(rows.map(([own, hand]) => hand! / own!));
+  console.log(
+    `${name.padEnd(width)}  ${ours!.toFixed(0).padStart(9)}  ${byHand!.toFixed(0).padStart(9)}  ${ratio.toFixed(1).padStart(8)}`,
+  );
+}

@@ -17,17 +17,23 @@ export interface Reading {
 
 /** Measures `variant` against `base` in `rounds` rounds of `calls` calls, after three that warm up. */
 export async function compare(base: Variant, variant: Variant, rounds: number, calls: number): Promise<Reading> {
-  const [baseLoop, loop] = [loopOf(), loopOf()];
-  const times: number[] = [];
-  const ratios: number[] = [];
+  const times = await interleaved([base, variant], rounds, calls);
+  return {
+    nsPerCall: median(times.map(([, time]) => time!)),
+    ratio: median(times.map(([bare, time]) => time! / bare!)),
+  };
+}
+
+/** Nanoseconds per call of each variant, round by round, after three that warm up. */
+export async function interleaved(variants: readonly Variant[], rounds: number, calls: number): Promise<number[][]> {
+  const loops = variants.map(() => loopOf());
+  const times: number[][] = [];
   for (let round = -3; round < rounds; round++) {
-    const bare = await timed(baseLoop, base.call, calls);
-    const time = await timed(loop, variant.call, calls);
-    if (round < 0) continue;
-    times.push(time);
-    ratios.push(time / bare);
+    const row: number[] = [];
+    for (const [i, { call }] of variants.entries()) row.push(await timed(loops[i]!, call, calls));
+    if (round >= 0) times.push(row);
   }
-  return { nsPerCall: median(times), ratio: median(ratios) };
+  return times;
 }
 
 type Loop = (call: () => unknown, calls: number) => Promise<void>;

@@ -38,6 +38,8 @@ const notOfRuntimes = [
   'tests/architecture.test.ts',
   'tests/security.test.ts',
   'tests/demo/**',
+  'tests/drills/**',
+  'tests/observability/**',
   'tests/algorithms/**',
   'tests/properties/**',
   'tests/flows/growth.test.ts',
@@ -51,7 +53,10 @@ const ofOtherProjects = ['tests/sdk2/**', 'tests/consumers/**', 'tests/package/*
 const picky = ['undici', '@opentelemetry/sdk-trace'];
 
 /** Tests whose child process reads TypeScript, which Node does by itself from this version on. */
-const stripping = { since: '>=22.18.0', files: ['tests/flows/sigterm.test.ts'] };
+const stripping = {
+  since: '>=22.18.0',
+  files: ['tests/flows/sigterm.test.ts', 'tests/adapters/otel/instrumentation.test.ts'],
+};
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'seaworthy-runtimes-'));

@@ -20,7 +20,7 @@ interface Promised {
 const root = fileURLToPath(new URL('..', import.meta.url));
 const table = 'tests/promises.md';
 /** What a copy needs; nothing in it is ever written back. */
-const copied = ['src', 'tests', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+const copied = ['src', 'tests', 'observability', 'scripts', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 const running = new Set<ChildProcess>();
 const scratch = mkdtempSync(join(tmpdir(), 'seaworthy-sabotage-'));
 

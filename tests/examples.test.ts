@@ -27,6 +27,7 @@ const prints: Record<string, readonly string[]> = {
     'answered at call 12',
     'true',
   ],
+  'console.ts': ['text/event-stream', 'undefined undefined undefined closed', '5 5 2 open'],
   'custom-policy.ts': [
     '[ 1.08, 1.08, 1.08 ]',
     '1',

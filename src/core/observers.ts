@@ -64,16 +64,21 @@ export class Observers {
   }
 
   start(name: SpanName, call: CallInfo, parents: readonly unknown[] | undefined): unknown[] {
-    return this.list.map((observer, i) => {
-      try {
-        const token = observer.start?.(name, call, parents?.[i]);
-        unawaited(token, this.report);
-        return token;
-      } catch (error) {
-        this.report(error);
-        return undefined;
-      }
-    });
+    const { list } = this;
+    const tokens: unknown[] = [];
+    for (let i = 0; i < list.length; i++) tokens.push(this.startOf(list[i]!, name, call, parents?.[i]));
+    return tokens;
+  }
+
+  private startOf(observer: Observer, name: SpanName, call: CallInfo, parent: unknown): unknown {
+    try {
+      const token = observer.start?.(name, call, parent);
+      if (token !== undefined) unawaited(token, this.report);
+      return token;
+    } catch (error) {
+      this.report(error);
+      return undefined;
+    }
   }
 
   end(name: SpanName, tokens: readonly unknown[] | undefined, end: SpanEnd, call: CallInfo): void {

@@ -1,10 +1,11 @@
-import { LatencyHistogram } from '../algorithms/latency.ts';
+import { RollingLatency } from '../algorithms/latency.ts';
 import { Recent } from '../algorithms/recent.ts';
-import type { Clock } from '../ports/clock.ts';
+import { type Clock, coarse } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
 import type { Interest, PipelineInfo, PolicyInfo } from '../telemetry/observer.ts';
 import { warn } from '../ports/report.ts';
+import { wallClock } from '../ports/wall-clock.ts';
 import type { PipelineSnapshot, PolicySnapshot, PolicyState } from '../telemetry/snapshot.ts';
 import { isBypassed } from './bypass.ts';
 import { DrainingError, withoutStack } from './errors.ts';
@@ -13,6 +14,9 @@ import { show } from './options.ts';
 import type { Classify } from './outcome.ts';
 import type { Policy, Stage } from './policy.ts';
 import { Running } from './running.ts';
+
+/** For how long after the last look durations are measured, in milliseconds. */
+const WATCHED_MS = 600_000;
 
 /** Counts of one pipeline: integers that a call bumps and that `snapshot()` and the metrics read. */
 class Cells {
@@ -54,9 +58,10 @@ export class PipelineCore implements PipelineInfo {
   readonly stackTraces: boolean;
   readonly cells = new Cells();
   readonly recent = new Recent();
-  latency: LatencyHistogram | undefined = undefined;
+  latency: RollingLatency | undefined = undefined;
   /** Whether durations are wanted although no observer is there. */
   timed = false;
+  private lookedAt = 0;
   observers!: Observers;
   stages: readonly Stage[] = [];
   /** The memo of a call that has not begun. */
@@ -94,6 +99,10 @@ export class PipelineCore implements PipelineInfo {
     return this.observers.interest();
   }
 
+  dateOf(at: number): Date {
+    return new Date(wallClock() - (this.clock.now() - at));
+  }
+
   /** The last call has ended, and no new ones are taken. */
   rest(): void {
     for (const tell of this.whenIdle.splice(0)) tell();
@@ -106,25 +115,32 @@ export class PipelineCore implements PipelineInfo {
     this.observers.dispose();
   }
 
-  /** Notes the totals for the counts of the last ten seconds. */
+  /** Once a second while calls end: notes the totals for the counts of the last ten seconds, and moves the percentiles on. */
   note(now: number): void {
     const { outcomes } = this.cells;
     this.recent.note(now, this.ended, outcomes.failure);
+    if (!this.timed) return;
+    if (now - this.lookedAt > WATCHED_MS) {
+      this.timed = false;
+      this.latency = undefined;
+    } else this.latency!.turn(now);
   }
 
   private get ended(): number {
     return this.cells.calls - this.cells.active;
   }
 
-  /** From now on durations are measured, because somebody has asked. */
+  /** From now on durations are measured, because somebody has asked, and until nobody has for ten minutes. */
   time(): void {
     this.timed = true;
-    this.latency ??= new LatencyHistogram();
+    this.lookedAt = coarse(this.clock);
+    this.latency ??= new RollingLatency(this.lookedAt);
   }
 
   snapshot(): PipelineSnapshot {
-    const { cells, recent, latency } = this;
+    const { cells, recent } = this;
     const now = this.clock.now();
+    const latency = this.latency?.at(now);
     return {
       name: this.name,
       calls: cells.calls,
@@ -152,7 +168,8 @@ export class PipelineCore implements PipelineInfo {
   /** What a policy says of itself; one of a user's own may throw. */
   private stateOf(policy: Policy<any>, label: string): PolicyState {
     try {
-      return policy.snapshot?.() ?? { kind: 'custom' };
+      // A copy, so that what its getters throw is thrown here.
+      return { kind: 'custom', ...policy.snapshot?.() };
     } catch (error) {
       warn(`${label}: snapshot threw.`, error);
       return { kind: 'custom' };

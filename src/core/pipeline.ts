@@ -105,7 +105,10 @@ export class Pipeline<Alt = never> implements Disposable, AsyncDisposable {
   /** cockatiel's event: an execution has failed. */
   readonly onFailure: Event<IFailureEvent> = (listener) => onFailure(this.#core, listener);
 
-  /** Counts since creation and states now, as plain JSON. From the first one on, latency percentiles are kept. */
+  /**
+   * Counts since creation and states now, as plain JSON. From the first one on, latency percentiles are kept, until
+   * nobody has looked for ten minutes.
+   */
   snapshot(): PipelineSnapshot {
     const snapshot = this.#core.snapshot();
     this.#core.time();

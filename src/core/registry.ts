@@ -1,6 +1,8 @@
 import type { PipelineSnapshot } from '../telemetry/snapshot.ts';
 
-interface Living {
+/** What is looked at of a pipeline. */
+export interface Living {
+  readonly name: string;
   snapshot(): PipelineSnapshot;
 }
 
@@ -21,13 +23,18 @@ export function remember(pipeline: Living): void {
   living.add(new WeakRef(pipeline));
 }
 
-/** The snapshots of all living pipelines, oldest first. */
-export function snapshots(): PipelineSnapshot[] {
-  const all: PipelineSnapshot[] = [];
+/** All living pipelines, oldest first. */
+export function pipelines(): Living[] {
+  const all: Living[] = [];
   for (const ref of living ?? []) {
     const pipeline = ref.deref();
     if (pipeline === undefined) living!.delete(ref);
-    else all.push(pipeline.snapshot());
+    else all.push(pipeline);
   }
   return all;
+}
+
+/** The snapshots of all living pipelines, oldest first. */
+export function snapshots(): PipelineSnapshot[] {
+  return pipelines().map((pipeline) => pipeline.snapshot());
 }

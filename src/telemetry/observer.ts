@@ -82,6 +82,8 @@ export interface PipelineInfo {
   readonly attributes: Readonly<Record<string, string | number | boolean>> | undefined;
   /** Reads every count and state; cheap enough for each collection. */
   snapshot(): PipelineSnapshot;
+  /** When `at`, a reading of the pipeline's clock such as an event's, was or will be by the calendar. */
+  dateOf(at: number): Date;
 }
 
 /** Makes the observer of one pipeline; `handle` is what the user holds, to be referred to weakly only. */

@@ -20,7 +20,10 @@ export interface PipelineSnapshot {
   readonly rejections: Rejections;
   /** Ended in the last ten seconds (within a second). */
   readonly last10s: { readonly calls: number; readonly failures: number };
-  /** Milliseconds; `null` until somebody has asked. */
+  /**
+   * Milliseconds, of executions that ended in the last ten to twenty seconds. `null` where none did, and until somebody has
+   * asked: measured from the first `snapshot()` or `subscribe()` on until ten minutes after the last.
+   */
   readonly latency: { readonly p50: number; readonly p90: number; readonly p99: number } | null;
   readonly policies: readonly PolicySnapshot[];
 }

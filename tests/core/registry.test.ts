@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { PipelineSnapshot } from '../../src/telemetry/snapshot.ts';
 
 interface Living {
+  readonly name: string;
   snapshot(): PipelineSnapshot;
 }
 
@@ -35,7 +36,7 @@ beforeEach(async () => {
 afterEach(() => vi.unstubAllGlobals());
 
 const born = (name: string): Living => {
-  const living = { snapshot: () => ({ name }) as PipelineSnapshot };
+  const living = { name, snapshot: () => ({ name }) as PipelineSnapshot };
   registry.remember(living);
   return living;
 };

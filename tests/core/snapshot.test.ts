@@ -47,31 +47,94 @@ describe('a snapshot', () => {
     expect(pipe.snapshot()).toMatchObject({ calls: 4, active: 2, last10s: { calls: 2, failures: 1 } });
   });
 
-  it('has percentiles of all calls since somebody has listened, or looked', async () => {
-    const clock = virtualClock();
-    const pipe = pipeline('p', [], { ...quiet, clock });
-    const take = async (ms: number) => {
-      const work = gate();
-      const seen = watch(pipe.execute(() => work.promise));
-      await clock.advance(ms);
-      work.open(0);
-      await turn();
-      expect(seen.state).toBe('value');
+  describe('has percentiles', () => {
+    const stand = () => {
+      const clock = virtualClock();
+      const pipe = pipeline('p', [], { ...quiet, clock });
+      const take = async (ms: number) => {
+        const work = gate();
+        const seen = watch(pipe.execute(() => work.promise));
+        await clock.advance(ms);
+        work.open(0);
+        await turn();
+        expect(seen.state).toBe('value');
+      };
+      /** The median to one digit, which is more than the error of a reading. */
+      const median = () => {
+        const p50 = pipe.snapshot().latency?.p50;
+        return p50 === undefined ? null : Number(p50.toPrecision(1));
+      };
+      return { clock, pipe, take, median };
     };
-    pipe.subscribe(() => {}).dispose();
-    for (let i = 0; i < 8; i++) await take(10);
-    await take(100);
-    pipe.snapshot();
-    await take(1_000);
-    const { p50, p90, p99 } = pipe.snapshot().latency!;
-    for (const [quantile, ms] of [
-      [p50, 10],
-      [p90, 100],
-      [p99, 1_000],
-    ] as const) {
-      expect(quantile).toBeGreaterThan(ms * 0.8);
-      expect(quantile).toBeLessThan(ms * 1.25);
-    }
+
+    it('of all calls of the last seconds since somebody has listened, or looked', async () => {
+      const { pipe, take } = stand();
+      pipe.subscribe(() => {}).dispose();
+      for (let i = 0; i < 8; i++) await take(10);
+      await take(100);
+      pipe.snapshot();
+      await take(1_000);
+      const { p50, p90, p99 } = pipe.snapshot().latency!;
+      for (const [quantile, ms] of [
+        [p50, 10],
+        [p90, 100],
+        [p99, 1_000],
+      ] as const) {
+        expect(quantile).toBeGreaterThan(ms * 0.8);
+        expect(quantile).toBeLessThan(ms * 1.25);
+      }
+    });
+
+    it('of now and not of the week, within twenty seconds of a change', async () => {
+      const { clock, take, median } = stand();
+      median();
+      for (let i = 0; i < 50; i++) {
+        await take(10);
+        await clock.advance(990);
+      }
+      expect(median()).toBe(10);
+      for (let i = 0; i < 20; i++) await take(1_000);
+      expect(median()).toBe(1_000);
+      for (let i = 0; i < 21; i++) {
+        await take(10);
+        await clock.advance(990);
+      }
+      expect(median()).toBe(10);
+    });
+
+    it('for ten seconds after the last call and no longer than twenty', async () => {
+      const { clock, take, median } = stand();
+      median();
+      await take(10);
+      await clock.advance(9_900);
+      expect(median()).toBe(10);
+      await clock.advance(10_100);
+      expect(median()).toBe(null);
+    });
+
+    it('only while they are asked for: ten minutes after the last look calls are not timed any more', async () => {
+      const { clock, pipe, take, median } = stand();
+      const reads = vi.spyOn(clock, 'now');
+      const cost = async () => {
+        reads.mockClear();
+        await pipe.execute(() => 1);
+        return reads.mock.calls.length;
+      };
+      const unasked = await cost();
+      median();
+      expect(await cost()).toBe(unasked + 2);
+      await clock.advance(595_000);
+      await take(10);
+      expect(median()).toBe(10);
+      await clock.advance(600_000);
+      expect(await cost()).toBe(unasked + 2);
+      await clock.advance(1_000);
+      await pipe.execute(() => 1);
+      expect(await cost()).toBe(unasked);
+      expect(median()).toBe(null);
+      await take(10);
+      expect(median()).toBe(10);
+    });
   });
 
   it("holds what a user's policy says, and where it says nothing or throws just that it is one", () => {
@@ -88,12 +151,20 @@ describe('a snapshot', () => {
     const throws = own('throws', () => {
       throw down;
     });
-    expect(pipeline('p', [own('silent'), says, throws], quiet).snapshot().policies).toEqual([
+    const trap = own(
+      'trap',
+      () => Object.defineProperty({}, 'level', { enumerable: true, get: throws.snapshot! }) as never,
+    );
+    expect(pipeline('p', [own('silent'), says, throws, trap], quiet).snapshot().policies).toEqual([
       { name: 'silent', bypassed: false, kind: 'custom' },
       { name: 'says', bypassed: false, kind: 'custom', level: 5 },
       { name: 'throws', bypassed: false, kind: 'custom' },
+      { name: 'trap', bypassed: false, kind: 'custom' },
     ]);
-    expect(warned).toEqual([['throws: snapshot threw.', down]]);
+    expect(warned).toEqual([
+      ['throws: snapshot threw.', down],
+      ['trap: snapshot threw.', down],
+    ]);
   });
 });
 

@@ -23,11 +23,18 @@ describe('the published package', () => {
 
   it('holds the build, its sources and what a reader needs, and nothing else', () => {
     const top = globSync('*', { cwd: unpacked }).sort();
-    expect(top).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'package.json', 'src']);
+    expect(top).toEqual([
+      ...['CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs'],
+      ...['observability', 'package.json', 'src'],
+    ]);
     const strangers = globSync('{dist,src}/**/*.*', { cwd: unpacked }).filter(
       (path) => !/\.(d\.ts|js|map|ts)$/.test(path),
     );
     expect(strangers).toEqual([]);
+    const read = globSync('{docs,observability}/**/*.*', { cwd: unpacked });
+    expect(read.filter((path) => !/\.(json|md|yml)$/.test(path))).toEqual([]);
+    for (const name of ['grafana-dashboard.json', 'prometheus-rules.yml', 'prometheus-rules-no-suffix.yml'])
+      expect(read).toContain(join('observability', name));
   });
 
   it('names nothing of the machine it was built on', () => {

@@ -14,9 +14,37 @@ export interface AttemptInfo {
 /** Stays in this process: baggage would leave it in the headers of the next request. */
 const KEY = /* @__PURE__ */ otel.createContextKey('seaworthy.attempt');
 
+/**
+ * A context with an attempt in it. It stands in front of another one instead of being a copy of that: the API copies
+ * every value a context has to add one, and this is done for each attempt of each call.
+ */
+class AttemptContext implements otel.Context {
+  readonly behind: otel.Context;
+  private readonly attempt: AttemptInfo;
+
+  constructor(behind: otel.Context, attempt: AttemptInfo) {
+    this.behind = behind;
+    this.attempt = attempt;
+  }
+
+  getValue(key: symbol): unknown {
+    return key === KEY ? this.attempt : this.behind.getValue(key);
+  }
+
+  setValue(key: symbol, value: unknown): otel.Context {
+    const behind = this.behind.setValue(key, value);
+    return key === KEY ? behind : new AttemptContext(behind, this.attempt);
+  }
+
+  deleteValue(key: symbol): otel.Context {
+    const behind = this.behind.deleteValue(key);
+    return key === KEY ? behind : new AttemptContext(behind, this.attempt);
+  }
+}
+
 /** `context` with the attempt in it. */
 export function withAttempt(context: otel.Context, attempt: AttemptInfo): otel.Context {
-  return context.setValue(KEY, attempt);
+  return new AttemptContext(context instanceof AttemptContext ? context.behind : context, attempt);
 }
 
 /**

@@ -1,6 +1,6 @@
 import * as otel from '@opentelemetry/api';
 import type { PolicyEvent } from '../../telemetry/events.ts';
-import type { PolicyInfo } from '../../telemetry/observer.ts';
+import type { PipelineInfo, PolicyInfo } from '../../telemetry/observer.ts';
 import type { Logger } from './binding.ts';
 import * as names from './names.ts';
 
@@ -41,11 +41,12 @@ export function openerOf(
   return identity && openers?.get(identity)?.get(key);
 }
 
-/** Tells operators of a change of state, in the trace of the call that caused it. */
+/** Tells operators of a change of state, in the trace of the call that caused it, or noticed that it was due. */
 export function logStateChange(
   logger: Logger | undefined,
   change: StateChange,
   errorType: string | undefined,
+  dateOf: PipelineInfo['dateOf'],
   context: otel.Context,
 ): void {
   if (logger === undefined) return;
@@ -58,6 +59,7 @@ export function logStateChange(
     eventName,
     severityNumber,
     severityText,
+    timestamp: dateOf(change.at),
     context,
     attributes: {
       [names.POLICY_NAME]: change.policy,

@@ -43,6 +43,8 @@ export class Collector {
   private readonly observables: ReadonlyMap<MetricId, otel.Observable>;
   /** Attribute objects by metric and cell, made once; also the streams that were let in. */
   private readonly streams = new Map<MetricId, Map<string, otel.Attributes>>();
+  /** Metrics with more than fit; what is reported for the rest of them goes on, or a state would stay as it was. */
+  private readonly overflowing = new Set<MetricId>();
   /** What is not observed again is shown at 0 once, or an SDK would export its last value for ever. */
   private previous = new Totals();
   private boundaries: readonly number[] | undefined;
@@ -116,10 +118,14 @@ export class Collector {
     let rest = 0;
     for (const [key, cell] of cells) {
       const attributes = this.stream(id, key, cell.name, cell.detail);
-      if (attributes === undefined) rest += cell.value;
-      else result.observe(observable, cell.value, attributes);
+      if (attributes !== undefined) {
+        result.observe(observable, cell.value, attributes);
+        continue;
+      }
+      rest += cell.value;
+      this.overflowing.add(id);
     }
-    if (rest !== 0) result.observe(observable, rest, Object.freeze({ [METRICS[id].owner]: OTHER }));
+    if (this.overflowing.has(id)) result.observe(observable, rest, Object.freeze({ [METRICS[id].owner]: OTHER }));
     if (METRICS[id].kind === 'counter') return;
     for (const [key, cell] of this.previous.of(id)) {
       if (cells.has(key)) continue;

@@ -75,7 +75,7 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
     if (logger === undefined) return;
     const blamed = event.error !== undefined || event.errorType !== undefined;
     const errorType = blamed ? typeOf(event.error, event.errorType) : undefined;
-    logStateChange(logger, event, errorType, scope?.context ?? otel.context.active());
+    logStateChange(logger, event, errorType, (at) => info.dateOf(at), scope?.context ?? otel.context.active());
   }
 
   function tell(event: PolicyEvent, call: CallInfo, scope: Scope | undefined): void {

@@ -80,11 +80,10 @@ class OutcomeSeries {
   private make(outcome: OutcomeName, errorType: string | undefined): otel.Attributes {
     if (this.room?.take() === false && this.overflow !== undefined)
       return this.overflow.of(outcome, errorType && OTHER);
-    return Object.freeze({
-      ...this.fixed,
-      [OUTCOME]: outcome,
-      ...(errorType !== undefined && { [ERROR_TYPE]: errorType }),
-    });
+    const attributes: otel.Attributes = { ...this.fixed, [OUTCOME]: outcome, [ERROR_TYPE]: errorType };
+    // In the order in which an SDK sorts them for each record.
+    const known = Object.entries(attributes).filter(([, value]) => value !== undefined);
+    return Object.freeze(Object.fromEntries(known.sort(([a], [b]) => (a < b ? -1 : 1))));
   }
 }
 

@@ -61,15 +61,11 @@ export class Scope {
     this.recording?.setAttribute(key, value);
   }
 
-  end(write: (span: otel.Span) => void): void {
+  /** Ends the span, if it has not ended. */
+  end(): void {
     if (this.ended) return;
-    const span = this.recording;
     this.ended = true;
-    try {
-      if (span !== undefined) write(span);
-    } finally {
-      this.span?.end();
-    }
+    this.span?.end();
   }
 
   private enter(): otel.Context {
@@ -91,7 +87,8 @@ export class Spans {
   private readonly titles: Readonly<Record<SpanName, string>>;
   /** What each says at its start, so that samplers see it. */
   private readonly own: Readonly<Record<SpanName, Readonly<Attributes>>>;
-  private readonly options: Readonly<Record<'execution' | 'fallback', otel.SpanOptions>>;
+  /** Those of a call without attributes of its own, and of its first attempt. */
+  private readonly options: Readonly<Record<SpanName, otel.SpanOptions>>;
   private readonly messages: boolean;
   private readonly attempts: boolean;
 
@@ -108,11 +105,12 @@ export class Spans {
     const policies = info.policies.map((policy) => policy.kind);
     this.own = {
       execution: { ...pipeline, [names.PIPELINE_POLICIES]: policies },
-      attempt: pipeline,
+      attempt: { ...pipeline, [names.ATTEMPT_NUMBER]: 1, [names.ATTEMPT_KIND]: 'initial' },
       fallback: pipeline,
     };
     this.options = {
       execution: spanOptions({ ...info.attributes, ...this.own.execution }),
+      attempt: spanOptions({ ...info.attributes, ...this.own.attempt }),
       fallback: spanOptions({ ...info.attributes, ...this.own.fallback }),
     };
   }
@@ -140,19 +138,27 @@ export class Spans {
 
   /** Never OK, which belongs to the application, and no error on a span whose failure somebody handled. */
   end(scope: Scope, end: SpanEnd, errorType: string | undefined): void {
-    scope.end((span) => {
-      if (scope.name !== 'fallback') span.setAttribute(names.OUTCOME, end.outcome);
-      if (scope.name === 'execution') span.setAttribute(names.ATTEMPT_COUNT, end.attempts);
-      if (errorType === undefined) return;
-      span.setAttribute(names.ERROR_TYPE, errorType);
-      const message = describe(end.error, this.messages);
-      span.setStatus(
-        message === undefined ? { code: otel.SpanStatusCode.ERROR } : { code: otel.SpanStatusCode.ERROR, message },
-      );
-    });
+    try {
+      const span = scope.recording;
+      if (span !== undefined) this.write(span, scope.name, end, errorType);
+    } finally {
+      scope.end();
+    }
+  }
+
+  private write(span: otel.Span, name: SpanName, end: SpanEnd, errorType: string | undefined): void {
+    if (name !== 'fallback') span.setAttribute(names.OUTCOME, end.outcome);
+    if (name === 'execution') span.setAttribute(names.ATTEMPT_COUNT, end.attempts);
+    if (errorType === undefined) return;
+    span.setAttribute(names.ERROR_TYPE, errorType);
+    const message = describe(end.error, this.messages);
+    span.setStatus(
+      message === undefined ? { code: otel.SpanStatusCode.ERROR } : { code: otel.SpanStatusCode.ERROR, message },
+    );
   }
 
   private attemptOptions(call: CallInfo): otel.SpanOptions {
+    if (call.attempt === 1 && call.attemptKind === 'initial') return this.withUser('attempt', call);
     const attributes: Attributes = {
       ...this.user,
       ...call.attributes,
@@ -165,7 +171,7 @@ export class Spans {
   }
 
   /** The prepared options, unless this call brought attributes of its own; those never replace ours. */
-  private withUser(name: 'execution' | 'fallback', call: CallInfo): otel.SpanOptions {
+  private withUser(name: SpanName, call: CallInfo): otel.SpanOptions {
     if (call.attributes === undefined) return this.options[name];
     return spanOptions({ ...this.user, ...call.attributes, ...this.own[name] });
   }
@@ -176,10 +182,10 @@ function spanOptions(attributes: otel.Attributes): otel.SpanOptions {
 }
 
 function attemptInfo(call: CallInfo): AttemptInfo {
-  return Object.freeze({
+  return {
     pipeline: call.pipeline,
     attempt: Math.max(call.attempt, 1),
     kind: call.attemptKind,
     deadline: call.deadline,
-  });
+  };
 }

@@ -64,6 +64,7 @@ function behind({ name = fresh(), policies = [], repeats = false, attributes }: 
     policies,
     repeats,
     attributes,
+    dateOf: (at) => new Date(at),
     snapshot: (): PipelineSnapshot => ({
       name,
       calls: 0,

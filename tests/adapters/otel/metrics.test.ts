@@ -354,6 +354,24 @@ describe('limits', () => {
   });
 });
 
+test('states that did not fit are shown at 0 too when they are gone', async () => {
+  register({ meterProvider: sdk.provider });
+  const many = [own(), {}].flatMap((more, i) =>
+    Array.from({ length: 200 }, (_, j) =>
+      fakePipeline({ ...more, name: `fit-${i}`, policies: [breaker(`fit-${i}-${j}`)] }),
+    ),
+  );
+  const rest = async () =>
+    (await sdk.collect()).find(
+      ({ name, attributes }) =>
+        name === 'seaworthy.circuit_breaker.status' && !('seaworthy.circuit_breaker.state' in attributes),
+    );
+  expect((await rest())?.value).toBeGreaterThan(0);
+  for (const p of many) p.observer.dispose();
+  expect(await rest()).toMatchObject({ value: 0, attributes: { [Q]: '_OTHER' } });
+  expect(diag.splice(0)).toContainEqual(expect.stringContaining('status has 1500 streams'));
+});
+
 test('metrics: false has none', async () => {
   register({ meterProvider: sdk.provider });
   const p = fakePipeline({ telemetry: { metrics: false }, policies: [timeout('none', 1)] });

@@ -1,30 +1,19 @@
-import type { AddressInfo } from 'node:net';
-import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
-import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import { bulkhead, circuitBreaker, fallback, pipeline, retry, timeout } from 'seaworthy';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { listenToDiag, unregister } from './sdk.ts';
+import { listenToDiag, prometheusSdk, unregister } from './sdk.ts';
 
-const exporter = new PrometheusExporter({ host: '127.0.0.1', port: 0, preventServerStart: true });
-const provider = new MeterProvider({ readers: [exporter] });
+let sdk: Awaited<ReturnType<typeof prometheusSdk>>;
 let diag: string[];
 
 beforeAll(async () => {
   diag = listenToDiag();
-  await exporter.startServer();
+  sdk = await prometheusSdk();
 });
 
 afterAll(async () => {
-  await provider.shutdown();
+  await sdk.close();
   unregister();
 });
-
-async function scrape(): Promise<string> {
-  const { port } = (exporter as unknown as { _server: { address(): AddressInfo } })._server.address();
-  const response = await fetch(`http://127.0.0.1:${port}/metrics`);
-  expect(response.status).toBe(200);
-  return response.text();
-}
 
 /** Lines with a value, by series. Prometheus keeps the first of two equal ones and drops the other without a word. */
 function series(text: string): Map<string, number> {
@@ -44,7 +33,7 @@ function series(text: string): Map<string, number> {
 }
 
 test('a scrape has every series once, at 0 from the start, and moves with the calls', async () => {
-  const telemetry = { meterProvider: provider };
+  const telemetry = { meterProvider: sdk.provider };
   const shared = bulkhead({ limit: 3, name: 'shared' });
   const one = pipeline(
     'one',
@@ -54,7 +43,7 @@ test('a scrape has every series once, at 0 from the start, and moves with the ca
   const two = pipeline('two', [timeout(1000), shared], { telemetry });
   const twin = pipeline('two', [timeout(1000)], { telemetry });
 
-  const before = series(await scrape());
+  const before = series(await sdk.scrape());
   expect(before.get('seaworthy_execution_active{seaworthy_pipeline_name="one"}')).toBe(0);
   expect(
     before.get(
@@ -72,7 +61,7 @@ test('a scrape has every series once, at 0 from the start, and moves with the ca
 
   await one.execute(() => Promise.reject(new TypeError('no')));
   await Promise.all([one.execute(() => 1), two.execute(() => 2), twin.execute(() => 3)]);
-  const after = series(await scrape());
+  const after = series(await sdk.scrape());
   expect(after.get('seaworthy_retry_attempts_total{seaworthy_policy_name="one/retry"}')).toBe(1);
   expect(
     after.get(

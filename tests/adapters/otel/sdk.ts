@@ -1,11 +1,15 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import * as otel from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } from '@opentelemetry/sdk-logs';
 import {
   AggregationTemporality,
   DataPointType,
   InMemoryMetricExporter,
   MeterProvider,
+  type MetricReader,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
 import {
@@ -16,6 +20,12 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import { afterEach, beforeEach, expect } from 'vitest';
+
+/** A finished span, as an exporter sees it. */
+export type Span = ReturnType<InMemorySpanExporter['getFinishedSpans']>[number];
+
+/** A log record, as an exporter sees it. */
+export type LogRecord = ReturnType<InMemoryLogRecordExporter['getFinishedLogRecords']>[number];
 
 /** One exported stream, flat. */
 export interface Point {
@@ -39,37 +49,62 @@ export function metricsSdk() {
     async collect(): Promise<Point[]> {
       exporter.reset();
       await provider.forceFlush();
-      return exporter
-        .getMetrics()
-        .flatMap((resource) => resource.scopeMetrics)
-        .filter(({ scope }) => scope.name === 'seaworthy')
-        .flatMap(({ scope, metrics }) =>
-          metrics.flatMap(({ descriptor, dataPointType, dataPoints, ...rest }) =>
-            dataPoints.map((point) => {
-              const histogram =
-                dataPointType === DataPointType.HISTOGRAM
-                  ? (point.value as { count: number; buckets: { boundaries: number[] } })
-                  : undefined;
-              const monotonic = 'isMonotonic' in rest && rest.isMonotonic;
-              const kind = histogram
-                ? 'histogram'
-                : dataPointType === DataPointType.GAUGE
-                  ? 'gauge'
-                  : monotonic
-                    ? 'counter'
-                    : 'up_down';
-              return {
-                name: descriptor.name,
-                kind,
-                unit: descriptor.unit,
-                scope: `${scope.name}@${scope.version}`,
-                attributes: point.attributes,
-                value: histogram ? histogram.count : (point.value as number),
-                ...(histogram && { boundaries: histogram.buckets.boundaries }),
-              } as Point;
-            }),
-          ),
-        );
+      return (
+        exporter
+          .getMetrics()
+          .flatMap((resource) => resource.scopeMetrics)
+          // What SDKs say of themselves.
+          .filter(({ scope }) => !scope.name.startsWith('@opentelemetry/'))
+          .flatMap(({ scope, metrics }) =>
+            metrics.flatMap(({ descriptor, dataPointType, dataPoints, ...rest }) =>
+              dataPoints.map((point) => {
+                const histogram =
+                  dataPointType === DataPointType.HISTOGRAM
+                    ? (point.value as { count: number; buckets: { boundaries: number[] } })
+                    : undefined;
+                const monotonic = 'isMonotonic' in rest && rest.isMonotonic;
+                const kind = histogram
+                  ? 'histogram'
+                  : dataPointType === DataPointType.GAUGE
+                    ? 'gauge'
+                    : monotonic
+                      ? 'counter'
+                      : 'up_down';
+                return {
+                  name: descriptor.name,
+                  kind,
+                  unit: descriptor.unit,
+                  scope: `${scope.name}@${scope.version}`,
+                  attributes: point.attributes,
+                  value: histogram ? histogram.count : (point.value as number),
+                  ...(histogram && { boundaries: histogram.buckets.boundaries }),
+                } as Point;
+              }),
+            ),
+          )
+      );
+    },
+  };
+}
+
+/** A meter provider that can be scraped. The exporter's own server takes port 0 for its default, so that files would meet. */
+export async function prometheusSdk(...others: MetricReader[]) {
+  const exporter = new PrometheusExporter({ preventServerStart: true });
+  const provider = new MeterProvider({ readers: [exporter, ...others] });
+  const server = createServer((request, response) => exporter.getMetricsRequestHandler(request, response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    provider,
+    async scrape(): Promise<string> {
+      const response = await fetch(`http://127.0.0.1:${port}/metrics`);
+      expect(response.status).toBe(200);
+      return response.text();
+    },
+    async close(): Promise<void> {
+      await provider.shutdown();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
     },
   };
 }

@@ -2,8 +2,12 @@
 const { register } = require('./register.cjs');
 
 if (process.env.MOMENT === 'before the import') {
-  const telemetry = register();
-  globalThis.register = () => telemetry;
+  let first = register();
+  globalThis.register = () => {
+    const sdk = first ?? register();
+    first = undefined;
+    return sdk;
+  };
 } else {
   globalThis.register = register;
 }
