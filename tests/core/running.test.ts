@@ -3,16 +3,7 @@ import { virtualClock } from 'seaworthy/testing';
 import { describe, expect, it } from 'vitest';
 import type { Execution } from '../../src/core/execution.ts';
 import { Running } from '../../src/core/running.ts';
-import { gate, turn, watch } from './spy.ts';
-
-const orders = [
-  [0, 1, 2],
-  [0, 2, 1],
-  [1, 0, 2],
-  [1, 2, 0],
-  [2, 0, 1],
-  [2, 1, 0],
-] as const;
+import { gate, orders, turn, watch } from './spy.ts';
 
 describe('the executions that run', () => {
   const execution = () => ({ previous: null, next: null }) as Execution;

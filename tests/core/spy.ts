@@ -87,3 +87,13 @@ export async function unhandled(run: () => unknown): Promise<unknown[]> {
   }
   return reasons;
 }
+
+/** Every order of three. */
+export const orders = [
+  [0, 1, 2],
+  [0, 2, 1],
+  [1, 0, 2],
+  [1, 2, 0],
+  [2, 0, 1],
+  [2, 1, 0],
+] as const;
