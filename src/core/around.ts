@@ -88,6 +88,7 @@ class AroundStage extends Stage {
   }
 
   override enter(call: Call): void {
+    call.capture(); // It may change the context for what is inside, where the first function's promise is made.
     const work = new Work(call, this, this.attemptOf(call));
     const run: Run = { work, inners: new Map(), again: false };
     call.memo[this.slot] = run;

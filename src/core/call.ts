@@ -67,7 +67,7 @@ export class Call {
   promise: Promise<unknown> | null = null;
   /** While that depends on the first function's: goes on in the caller's async context before the function has ended. */
   wake: ((value: unknown) => void) | null = null;
-  /** With what. */
+  /** What it goes on with then. */
   steps: (() => void)[] | null = null;
   /** What is settled by hand: the caller's promise, or what that has come to depend on. */
   rest: Promise<unknown> | null = null;

@@ -7,7 +7,7 @@ const WOKEN = Symbol('woken');
 
 /** What the caller gets for a call that was sent inwards. */
 export function settlement(call: Call): Promise<unknown> {
-  if (call.promise === null) call.promise = call.ended === 'pending' ? open(call) : settled(call);
+  if (call.promise === null) call.promise = call.ended === 'pending' ? hold(call) : settled(call);
   return call.promise;
 }
 
@@ -28,6 +28,11 @@ export function finish(call: Call, ok: boolean, result: unknown): void {
  * Hears how the function behind `promise` ends, and lets the caller's promise depend on the first one. V8 follows such a
  * chain, which keeps the caller's `at async` frames in the stack of the user's error. The promise in between is ours: woken
  * early it takes what comes from a timer into the caller's async context, which a call that ends in time need not remember.
+ *
+ *     user's promise -> gate -> call.promise                 ended in time
+ *                       gate -> call.promise -> call.rest    goes on: another attempt, a fallback, a timeout
+ *
+ * A call that waits has either `wake` or a context remembered, so that whoever comes from outside finds the way.
  */
 export function follow(call: Call, work: Work, promise: Promise<unknown>): void {
   if (call.promise !== null || call.ended !== 'pending') return join(call, work, promise);
@@ -57,7 +62,7 @@ function arrive(call: Call, work: Work, ok: boolean, result: unknown): unknown {
   call.chained = !late;
   work.end(ok, result);
   call.chained = false;
-  if (call.ended === 'pending') return open(call);
+  if (call.ended === 'pending') return hold(call);
   return late ? settled(call) : answer(call);
 }
 
@@ -89,11 +94,17 @@ function join(call: Call, work: Work, promise: Promise<unknown>): void {
 
 /** Answers for what is settled by hand, with a promise that never settles where something else will end the call, or has. */
 function carry(call: Call, work: Work, ok: boolean, result: unknown): unknown {
-  const open = call.ended === 'pending' && call.wake === null;
-  call.chained = open;
+  const carries = call.ended === 'pending' && call.wake === null;
+  call.chained = carries;
   work.end(ok, result);
   call.chained = false;
-  return open && call.ended !== 'pending' ? answer(call) : new Promise(() => {});
+  return carries && call.ended !== 'pending' ? answer(call) : new Promise(() => {});
+}
+
+/** The call goes on by itself, and may be found by whoever has another context. */
+function hold(call: Call): Promise<unknown> {
+  call.capture();
+  return open(call);
 }
 
 /** What is settled by hand: the caller's promise, or what that has come to depend on. */

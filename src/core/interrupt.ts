@@ -74,7 +74,7 @@ export function interrupt(
   call.at = goal <= call.base ? NOWHERE : goal;
   if (goal === NOWHERE) finish(call, false, reason);
   if (call.parent !== null) catchUp(call);
-  if (call.at === goal) then?.();
+  if (call.at === goal && then !== undefined) call.guarded(then);
 }
 
 /** Whether it stands further inside than stage `index`, or is being taken out of there. */

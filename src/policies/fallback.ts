@@ -120,16 +120,17 @@ class FallbackStage extends Stage {
     // Its own end is still to come: to the frame it is a stage at work again.
     call.heard = false;
     if (timeoutMs !== Number.POSITIVE_INFINITY) {
-      run.deadline = new OwnDeadline(this.host.clock, timeoutMs, () => this.expire(call));
+      run.deadline = new OwnDeadline(this.host.clock, timeoutMs, () => this.expire(call, run));
     }
     new Work(call, this, this.attemptOf(call)).start((work) => to(outcome, work), run.tokens);
   }
 
-  private expire(call: Call): void {
+  private expire(call: Call, run: Answering): void {
     call.run(() => {
       const { timeoutMs } = this;
       const { work } = call;
-      if (work === null) return;
+      // What it was for may have ended on the way here.
+      if (work === null || call.memo[this.slot] !== run) return;
       const error = withoutStack(this.host.stackTraces, () => new TimeoutError(timeoutMs, this.origin(call)));
       this.counts.timeouts++;
       if (this.heardBy(call)) this.tell(call, { type: 'timeout', policy: this.label, timeoutMs });

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { bulkhead, fallback, pipeline, type Policy, policy, retry, timeout } from 'seaworthy';
+import { bulkhead, fallback, pipeline, type Policy, policy, retry, Stage, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { gate, turn, watch } from './spy.ts';
@@ -162,6 +162,48 @@ describe("user code runs in its own caller's async context", () => {
     who.run('somebody else', () => stop.abort());
     await turn();
     expect(log.sort()).toEqual(['abort A', 'abort B', 'abort C']);
+  });
+
+  const answering = (note: (where: string) => void) => fallback(() => (note('fallback'), 1));
+
+  it.each<[string, (_call: unknown, next: () => Promise<unknown>) => Promise<unknown>]>([
+    ['goes on after what is inside it has ended', async (_, next) => (await next(), hang())],
+    ['runs what is inside it in a context of its own', (_, next) => who.run('middleware', next)],
+    ['goes inwards twice at a time', async (_, next) => (await Promise.race([next(), next()]), hang())],
+  ])('a fallback after a timeout around a middleware that %s', async (_, around) => {
+    const { clock, log, start } = setup((note) => [
+      answering(note),
+      timeout(40),
+      policy({ kind: 'middleware', repeats: true, around: (call, next) => around(call, () => next()) }),
+    ]);
+    start(async () => {
+      await clock.advance(0);
+      if (_.includes('own')) await hang();
+    });
+    await clock.advance(40);
+    expect(log).toEqual(['fallback A', 'fallback B', 'fallback C']);
+  });
+
+  it.each<[string, () => Stage]>([
+    [
+      'on the way in',
+      () =>
+        new (class extends Stage {
+          override enter(): void {}
+        })(),
+    ],
+    [
+      'on the way out',
+      () =>
+        new (class extends Stage {
+          override succeed(): void {}
+        })(),
+    ],
+  ])("a fallback after a timeout around an author's stage that waits by itself %s", async (_, stage) => {
+    const { clock, log, start } = setup((note) => [answering(note), timeout(40), { kind: 'waits', stage }]);
+    start(async () => 1);
+    await clock.advance(40);
+    expect(log).toEqual(['fallback A', 'fallback B', 'fallback C']);
   });
 
   it('an around, after what is inside it has timed out', async () => {

@@ -1,4 +1,4 @@
-import { bulkhead, circuitBreaker, fallback, type Policy, policy, retry, timeout } from 'seaworthy';
+import { bulkhead, circuitBreaker, fallback, pipeline, type Policy, policy, retry, timeout } from 'seaworthy';
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { warn } from '../../src/ports/report.ts';
 import { deaf, stand, stateOf, turn, watch } from './stand.ts';
@@ -212,4 +212,26 @@ describe('a retry in the middle of which user code ends the call', () => {
     await pipe.tryExecute(bad, caller.signal);
     expect(stateOf(pipe).executions).toMatchObject({ cancelled: 1, not_retryable: 0 });
   });
+});
+
+it('a fallback whose limit rings together with an outer timeout leaves what answers then alone', async () => {
+  const rings: (() => void)[] = [];
+  const timer = { cancel() {}, ref() {}, unref() {} };
+  let time = 0;
+  const clock = { now: () => time, after: (_ms: number, ring: () => void) => (rings.push(ring), timer) };
+  const pipe = pipeline('p', [fallback(async () => 'outer'), timeout(50), fallback({ to: deaf, timeoutMs: 50 })], {
+    clock,
+    telemetry: false,
+  });
+  const call = watch(
+    pipe.execute(() => {
+      throw new Error('down');
+    }),
+  );
+  await turn();
+  time = 50;
+  for (const ring of rings) ring();
+  await turn();
+  expect(call).toMatchObject({ state: 'value', value: 'outer' });
+  expect(warnings).toEqual([]);
 });

@@ -182,10 +182,10 @@ function spanOptions(attributes: otel.Attributes): otel.SpanOptions {
 }
 
 function attemptInfo(call: CallInfo): AttemptInfo {
-  return {
+  return Object.freeze({
     pipeline: call.pipeline,
     attempt: Math.max(call.attempt, 1),
     kind: call.attemptKind,
     deadline: call.deadline,
-  };
+  });
 }
