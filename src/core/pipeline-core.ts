@@ -58,9 +58,8 @@ export class PipelineCore implements PipelineInfo {
   readonly stackTraces: boolean;
   readonly cells = new Cells();
   readonly recent = new Recent();
+  /** There while durations are wanted although no observer is there. */
   latency: RollingLatency | undefined = undefined;
-  /** Whether durations are wanted although no observer is there. */
-  timed = false;
   private lookedAt = 0;
   observers!: Observers;
   stages: readonly Stage[] = [];
@@ -119,11 +118,8 @@ export class PipelineCore implements PipelineInfo {
   note(now: number): void {
     const { outcomes } = this.cells;
     this.recent.note(now, this.ended, outcomes.failure);
-    if (!this.timed) return;
-    if (now - this.lookedAt > WATCHED_MS) {
-      this.timed = false;
-      this.latency = undefined;
-    } else this.latency!.turn(now);
+    if (now - this.lookedAt > WATCHED_MS) this.latency = undefined;
+    else this.latency?.turn(now);
   }
 
   private get ended(): number {
@@ -132,7 +128,6 @@ export class PipelineCore implements PipelineInfo {
 
   /** From now on durations are measured, because somebody has asked, and until nobody has for ten minutes. */
   time(): void {
-    this.timed = true;
     this.lookedAt = coarse(this.clock);
     this.latency ??= new RollingLatency(this.lookedAt);
   }

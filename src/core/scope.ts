@@ -57,7 +57,7 @@ export class ExecutionScope extends Stage {
     cells.active++;
     pipeline.running.add(execution);
     const interest = pipeline.interest();
-    if (interest !== 0 || pipeline.timed) this.watch(call, execution, interest);
+    if (interest !== 0 || pipeline.latency !== undefined) this.watch(call, execution, interest);
     if (call.options !== noOptions && this.stillborn(call)) return;
     if (call.at !== this.index) return;
     call.at = this.innerIndex;

@@ -5,6 +5,7 @@ import type { Stage } from './policy.ts';
  * Parks a call at `stage`: when the answer is called, the stage hears `resume` in a microtask of the call's own async
  * context, unless the call has moved on. The promise is made and subscribed here, so whoever wakes it, a timer or another
  * call that gave up its slot, does so in the context of here; and a queue of a hundred thousand never grows the stack.
+ * Whoever ends the wait from outside finds that context remembered.
  */
 export function park(call: Call, stage: Stage): (value?: unknown) => void {
   const turn = ++call.turn;
