@@ -7,13 +7,15 @@ let hubs: WeakMap<AbortSignal, Hub> | undefined;
 export class Seat {
   readonly call: Call;
   readonly hub: Hub;
-  previous: Seat | null = null;
-  next: Seat | null;
+  previous: Seat | null;
+  /** The last one's is the first: a ring. */
+  next: Seat;
 
-  constructor(call: Call, hub: Hub, next: Seat | null) {
+  constructor(call: Call, hub: Hub, previous: Seat | null) {
     this.call = call;
     this.hub = hub;
-    this.next = next;
+    this.previous = previous;
+    this.next = previous === null ? this : previous.next;
   }
 }
 
@@ -24,7 +26,8 @@ export class Seat {
 export class Hub implements Idle {
   sweeping = false;
   private readonly signal: AbortSignal;
-  private first: Seat | null = null;
+  /** The ring by its end: pointing at both ends would write twice into an old object for each call. */
+  private last: Seat | null = null;
   private listening = false;
 
   private constructor(signal: AbortSignal) {
@@ -51,34 +54,39 @@ export class Hub implements Idle {
     }
     // Whoever aborts it does so in a context of their own.
     call.capture();
-    const seat = new Seat(call, this, this.first);
+    const { last } = this;
+    const seat = new Seat(call, this, last);
     call.seat = seat;
-    if (seat.next !== null) seat.next.previous = seat;
-    this.first = seat;
+    if (last !== null) last.next = seat;
+    this.last = seat;
   }
 
   leave(seat: Seat): void {
-    const { call, previous, next } = seat;
-    if (previous === null) this.first = next;
-    else previous.next = next;
-    if (next !== null) next.previous = previous;
-    call.seat = null;
-    if (this.first === null) sweepSoon(this);
+    const { previous, next } = seat;
+    seat.call.seat = null;
+    if (next === seat) {
+      this.last = null;
+      return sweepSoon(this);
+    }
+    const last = this.last!;
+    (previous ?? last).next = next;
+    if (seat === last) this.last = previous;
+    else next.previous = previous;
   }
 
   /** The signal has aborted. */
   handleEvent(): void {
     const { reason } = this.signal;
     // User code run on the way may add and end others, so the list is read anew each time.
-    while (this.first !== null) {
-      const seat: Seat = this.first;
+    while (this.last !== null) {
+      const seat: Seat = this.last.next;
       this.leave(seat);
       seat.call.cancel(reason);
     }
   }
 
   sweep(): void {
-    if (this.first !== null || !this.listening) return;
+    if (this.last !== null || !this.listening) return;
     this.listening = false;
     this.signal.removeEventListener('abort', this);
     // The map would keep the size it had when most signals were alive.

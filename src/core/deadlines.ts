@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../ports/clock.ts';
+import { type Clock, era, type Timer } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
 import { type Idle, sweepSoon } from './idle.ts';
 
@@ -12,12 +12,14 @@ export class Deadline<T = unknown> {
   /** What it is about. */
   readonly subject: T;
   previous: Deadline<T> | null;
-  next: Deadline<T> | null = null;
+  /** The last one's is the first: a ring. `null` when it has been removed. */
+  next: Deadline<T> | null;
 
   constructor(subject: T, due: number, previous: Deadline<T> | null) {
     this.due = due;
     this.subject = subject;
     this.previous = previous;
+    this.next = previous === null ? this : previous.next;
   }
 }
 
@@ -43,9 +45,11 @@ export class DeadlineList<T> implements Idle {
   readonly ms: number;
   private readonly fire: (subject: T) => void;
   private readonly holds: boolean;
-  private first: Deadline<T> | null = null;
+  /** The ring by its end: pointing at both ends would write twice into an old object for each call. */
   private last: Deadline<T> | null = null;
   private timer: Timer | null = null;
+  /** The era of that timer; 0 without one. */
+  private armedIn = 0;
   private graced = false;
   private readonly tick = (): void => this.ring();
 
@@ -61,34 +65,51 @@ export class DeadlineList<T> implements Idle {
   add(subject: T): Deadline<T> {
     const { last } = this;
     const deadline = new Deadline(subject, this.clock.now() + this.ms, last);
-    if (last === null) this.first = deadline;
-    else last.next = deadline;
+    if (last !== null) last.next = deadline;
     this.last = deadline;
-    if (this.timer === null) this.arm(this.ms);
+    if (this.armedIn !== era) this.start(deadline);
     return deadline;
   }
 
   remove(deadline: Deadline<T>): void {
     const { previous, next } = deadline;
-    if (previous === null) {
-      // Fired ones are out already.
-      if (this.first !== deadline) return;
-      this.first = next;
-    } else previous.next = next;
-    if (next === null) this.last = previous;
-    else next.previous = previous;
+    // Fired ones are out already.
+    if (next === null) return;
     deadline.previous = deadline.next = null;
-    if (this.first === null) sweepSoon(this);
+    if (next === deadline) {
+      this.last = null;
+      return sweepSoon(this);
+    }
+    const last = this.last!;
+    (previous ?? last).next = next;
+    if (deadline === last) this.last = previous;
+    else next.previous = previous;
+  }
+
+  /** `added` is the first of all, or the first since somebody has replaced the timers. */
+  private start(added: Deadline<T>): void {
+    // What was added is due `ms` from now.
+    this.arm(this.ms - (added.due - this.first!.due));
   }
 
   private arm(ms: number): void {
     this.timer?.cancel();
     this.timer = this.clock.after(ms, this.tick);
+    this.armedIn = era;
     if (!this.holds) this.timer.unref();
   }
 
-  private ring(): void {
+  private disarm(): void {
     this.timer = null;
+    this.armedIn = 0;
+  }
+
+  private get first(): Deadline<T> | null {
+    return this.last === null ? null : this.last.next;
+  }
+
+  private ring(): void {
+    this.disarm();
     if (this.first === null) {
       this.graced = false;
       return;
@@ -115,7 +136,7 @@ export class DeadlineList<T> implements Idle {
   sweep(): void {
     if (this.first !== null) return;
     this.timer?.cancel();
-    this.timer = null;
+    this.disarm();
     this.graced = false;
   }
 }

@@ -1,4 +1,6 @@
+import { soon, turns } from '../ports/clock.ts';
 import type { Call } from './call.ts';
+import { type Idle, sweepSoon } from './idle.ts';
 import type { Stage } from './policy.ts';
 
 /**
@@ -25,8 +27,30 @@ export function park(call: Call, stage: Stage): (value?: unknown) => void {
 /** Parks a call for `ms` milliseconds on its pipeline's clock; an interruption ends the wait at once and takes the timer along. */
 export function sleep(call: Call, stage: Stage, ms: number): void {
   const wake = park(call, stage);
-  if (ms <= 0) return wake();
+  if (ms <= 0) return goOn(wake);
   call.timer = stage.scope.clock.after(ms, wake);
+}
+
+/** How many pauses of no length one turn of the event loop may see before timers and sockets have theirs. */
+const AT_ONCE = 100;
+
+let pauses = 0;
+
+const lull: Idle = {
+  sweeping: false,
+  sweep() {
+    pauses = 0;
+  },
+};
+
+const hostTurns = turns();
+
+/** At once, which is a microtask later; but promises alone would keep the event loop from turning for as long as it lasts. */
+function goOn(wake: () => void): void {
+  sweepSoon(lull);
+  // A test runner's turns come when the test says so, and it has not heard of this wait.
+  if (++pauses <= AT_ONCE || turns() !== hostTurns) wake();
+  else soon(wake);
 }
 
 /** Runs `then` once every user function that `call` started after the `since`th has ended: at once when none is left running. */

@@ -51,8 +51,14 @@ let coarseArmed = false;
  * Looked up once, because on the global object `performance` is a getter that costs as much as the reading itself; and
  * again when somebody has replaced the timers, as test runners do. That is a look at a plain property, which is free.
  */
-let host = performance;
+let found = performance;
 let timers = setTimeout;
+
+/** What is read: `performance`, or one that was put in its place, shifted so that time goes on. */
+let host: Pick<Clock, 'now'> = found;
+
+/** How often somebody has replaced the timers, seen from 1: those asked for in an earlier era may never come. */
+export let era = 1;
 
 function now(): number {
   if (setTimeout !== timers) follow();
@@ -60,8 +66,15 @@ function now(): number {
 }
 
 function follow(): void {
+  era++;
   timers = setTimeout;
-  host = performance;
+  if (performance !== found) {
+    const clock = performance;
+    // Whole milliseconds, or sums with the round figures of a fake clock would no longer be exact.
+    const shift = Math.ceil(host.now() - clock.now());
+    found = clock;
+    host = { now: () => clock.now() + shift };
+  }
   // The timer that ends the coarse reading has gone with the others.
   endCoarse();
 }
@@ -105,12 +118,15 @@ class SystemTimer implements Timer {
   private readonly due: number;
   private readonly fn: () => void;
   private handle: Handle | undefined;
+  /** Of the same host as the handle, whoever's timers are there by the time it is needed. */
+  private clear: typeof clearTimeout;
   private held: boolean;
 
   constructor(due: number, fn: () => void) {
     this.due = due;
     this.fn = fn;
     this.handle = undefined;
+    this.clear = clearTimeout;
     this.held = true;
   }
 
@@ -118,6 +134,7 @@ class SystemTimer implements Timer {
     // It may be due already, when the process was kept from running just now; Node warns of a negative delay.
     const left = Math.max(Math.ceil(this.due - now()), 0);
     this.handle = setTimeout(fire, Math.min(left, longestTimeout), this);
+    this.clear = clearTimeout;
     if (!this.held) unref(this.handle);
   }
 
@@ -130,7 +147,8 @@ class SystemTimer implements Timer {
 
   cancel(): void {
     if (this.handle === undefined) return;
-    clearTimeout(this.handle);
+    const { clear } = this;
+    clear(this.handle);
     this.handle = undefined;
   }
 
@@ -167,4 +185,9 @@ const never: Timer = { cancel() {}, ref() {}, unref() {} };
 export function soon(fn: () => void): void {
   if (typeof setImmediate === 'function') setImmediate(fn);
   else setTimeout(fn, 0);
+}
+
+/** What `soon` asks now: another one when somebody has replaced it, and then the earlier one may never answer. */
+export function turns(): unknown {
+  return typeof setImmediate === 'function' ? setImmediate : setTimeout;
 }

@@ -1,7 +1,7 @@
 import { fallback, pipeline, timeout } from 'seaworthy';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { DeadlineList, OwnDeadline } from '../../src/core/deadlines.ts';
-import type { Clock } from '../../src/ports/clock.ts';
+import { type Clock, systemClock } from '../../src/ports/clock.ts';
 import { warn } from '../../src/ports/report.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 import { turn, watch } from './spy.ts';
@@ -35,7 +35,10 @@ function handClock(): HandClock {
   return clock;
 }
 
-afterEach(() => void vi.restoreAllMocks());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 describe('a list of deadlines', () => {
   const setup = () => {
@@ -157,6 +160,39 @@ describe('a list of deadlines', () => {
     clock.time = 200;
     clock.ring();
     expect(fired).toEqual(['c', 'e']);
+  });
+
+  it('keeps the order of those that are left, whatever was removed and added between', () => {
+    const { clock, list, fired, add } = setup();
+    const [a, , c] = ['a', 'b', 'c'].map(add);
+    list.remove(c!);
+    add('d');
+    list.remove(a!);
+    const e = add('e');
+    add('f');
+    list.remove(e);
+    clock.time = 100;
+    clock.ring();
+    expect(fired).toEqual(['b', 'd', 'f']);
+    expect(clock.pending()).toEqual([]);
+  });
+
+  it('asks anew for its timer, for the first that is due, when somebody has replaced those of the host', () => {
+    const { clock, list, fired, add } = setup();
+    const a = add('a');
+    for (const time of [30, 60]) {
+      vi.useFakeTimers();
+      systemClock.now();
+      clock.time = time;
+      add('later');
+      expect(clock.pending()).toEqual([100]);
+      vi.useRealTimers();
+    }
+    list.remove(a);
+    clock.time = 100;
+    clock.ring();
+    expect(fired).toEqual([]);
+    expect(clock.pending()).toEqual([130]);
   });
 
   it('gives the turn also after its timer has found nobody', () => {
