@@ -44,6 +44,12 @@ const prints: Record<string, readonly string[]> = {
     '503 3 requests',
     'not needed',
   ],
+
+  'metric-producer.ts': [
+    'seaworthy.retry.attempts 10',
+    'seaworthy.pipeline.duration s 100 success prices',
+    'seaworthy.attempt.duration s 90 initial success prices',
+  ],
   'otel.ts': [
     'GET /checkout              SERVER   UNSET',
     '└─ execute payments        INTERNAL UNSET outcome=success  attempt.count=2',

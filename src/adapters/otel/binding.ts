@@ -16,16 +16,57 @@ function noTracers(): otel.TracerProvider {
   return (none ??= new otel.ProxyTracerProvider().getDelegate());
 }
 
-/** Where every 1.x API keeps what is registered, from the first registration on. */
+/** Where every 1.x API keeps what is registered, from the first registration on and then for good. */
 const REGISTRY = Symbol.for('opentelemetry.js.api.1');
+
+interface Registry {
+  readonly trace?: Partial<otel.ProxyTracerProvider>;
+  readonly metrics?: otel.MeterProvider;
+}
+
+let registry: Registry | undefined;
+let trace: Registry['trace'];
+let delegate: otel.TracerProvider | undefined;
+let metrics: Registry['metrics'];
 let looks = 0;
 
 /**
- * Whether nobody has registered anything yet, by one look where asking for two providers takes several. That place is
- * the API's own affair, so every 64th time the answer is no and the API is asked properly.
+ * A number that changes with the global providers: a look at where they are kept costs a fraction of asking for the two.
+ * The place is the API's own affair, so every 64th time the API is asked properly.
  */
-export function nothingRegistered(): boolean {
-  return (globalThis as Record<symbol, unknown>)[REGISTRY] === undefined && (++looks & 63) !== 0;
+export function registrations(): number {
+  return (registry === undefined ? found() === undefined : isAsBefore(registry)) && (++looks & 63) !== 0
+    ? changes
+    : ask();
+}
+
+function found(): Registry | undefined {
+  return (globalThis as Record<symbol, unknown>)[REGISTRY] as Registry | undefined;
+}
+
+function isAsBefore(now: Registry): boolean {
+  return now.metrics === metrics && now.trace === trace && (trace === undefined || trace.getDelegate?.() === delegate);
+}
+
+let tracers: otel.TracerProvider | undefined;
+let meters: otel.MeterProvider | undefined;
+let changes = 0;
+
+function ask(): number {
+  registry = found();
+  trace = registry?.trace;
+  delegate = trace?.getDelegate?.();
+  metrics = registry?.metrics;
+  const before = [tracers, meters];
+  tracers = behind(otel.trace.getTracerProvider());
+  meters = otel.metrics.getMeterProvider();
+  if (tracers !== before[0] || meters !== before[1]) changes++;
+  return changes;
+}
+
+/** The global is always a proxy, the same one whatever it stands for. */
+function behind(provider: otel.TracerProvider): otel.TracerProvider {
+  return (provider as Partial<otel.ProxyTracerProvider>).getDelegate?.() ?? provider;
 }
 
 /** Answers the tracer to use now, `undefined` while nothing would record. */
@@ -33,9 +74,7 @@ export function followTracer(given: otel.TracerProvider | undefined): () => otel
   let bound: otel.TracerProvider | undefined;
   let tracer: otel.Tracer | undefined;
   return () => {
-    const provider = given ?? otel.trace.getTracerProvider();
-    // The global is always a proxy, the same one whatever it stands for.
-    const actual = (provider as Partial<otel.ProxyTracerProvider>).getDelegate?.() ?? provider;
+    const actual = behind(given ?? otel.trace.getTracerProvider());
     if (actual !== bound) {
       bound = actual;
       tracer = undefined;

@@ -1,8 +1,9 @@
 import * as otel from '@opentelemetry/api';
 import { Totals } from './cells.ts';
+import { type Durations, keptFor, MeterDurations } from './durations.ts';
 import { reportFault } from './fault.ts';
 import { Ledger } from './ledger.ts';
-import { BUCKETS, HISTOGRAMS, METRICS, type MetricId, type ObservableMetric, OTHER, SCOPE } from './names.ts';
+import { BUCKETS, METRICS, type MetricId, type ObservableMetric, OTHER, SCOPE } from './names.ts';
 import { mostStreams } from './series.ts';
 import { VERSION } from './version.ts';
 
@@ -33,6 +34,11 @@ export function collectorOf(provider: otel.MeterProvider): Collector | undefined
   return collector;
 }
 
+/** Whether durations of `provider` have been recorded. */
+export function hasBegun(provider: otel.MeterProvider): boolean {
+  return collectors?.get(provider)?.begun === true;
+}
+
 /**
  * All instruments of one meter. One callback observes everything, for the whole library: two that observe the same
  * attributes would silently overwrite each other.
@@ -48,8 +54,7 @@ export class Collector {
   /** What is not observed again is shown at 0 once, or an SDK would export its last value for ever. */
   private previous = new Totals();
   private boundaries: readonly number[] | undefined;
-  private durations: { readonly execution: otel.Histogram; readonly attempt: otel.Histogram } | undefined;
-  private waits: otel.Histogram | undefined;
+  private recording: Durations | undefined;
   private warned = false;
 
   constructor(provider: otel.MeterProvider, meter: otel.Meter) {
@@ -62,20 +67,20 @@ export class Collector {
   }
 
   /** Made at the first record, when most pipelines have said which buckets they need. */
-  get histograms(): { readonly execution: otel.Histogram; readonly attempt: otel.Histogram } {
-    if (this.durations === undefined) {
-      const boundaries = new Set(this.ledgers().flatMap((ledger) => [...ledger.buckets]));
-      this.boundaries = boundaries.size === 0 ? BUCKETS : [...boundaries].sort((a, b) => a - b);
-      this.durations = {
-        execution: this.histogram('pipeline', this.boundaries),
-        attempt: this.histogram('attempt', this.boundaries),
-      };
-    }
-    return this.durations;
+  get durations(): Durations {
+    return this.recording ?? this.begin();
   }
 
-  get queueDuration(): otel.Histogram {
-    return (this.waits ??= this.histogram('queue', BUCKETS));
+  get begun(): boolean {
+    return this.recording !== undefined;
+  }
+
+  private begin(): Durations {
+    const asked = new Set(this.ledgers().flatMap((ledger) => [...ledger.buckets]));
+    const boundaries = asked.size === 0 ? BUCKETS : [...asked].sort((a, b) => a - b);
+    const all = { pipeline: boundaries, attempt: boundaries, queue: BUCKETS };
+    this.boundaries = boundaries;
+    return (this.recording = keptFor(this.provider, all) ?? new MeterDurations(this.meter, all));
   }
 
   /** A pipeline that comes after the histograms were made cannot have buckets of its own any more. */
@@ -86,15 +91,6 @@ export class Collector {
     otel.diag.warn(
       `seaworthy: "durationBuckets" of pipeline "${pipeline}" came too late: a meter has one histogram for all pipelines, made with the first call.`,
     );
-  }
-
-  private histogram(id: keyof typeof HISTOGRAMS, boundaries: readonly number[]): otel.Histogram {
-    const { name, unit, description } = HISTOGRAMS[id];
-    return this.meter.createHistogram(name, {
-      unit,
-      description,
-      advice: { explicitBucketBoundaries: [...boundaries] },
-    });
   }
 
   private ledgers(): Ledger[] {
@@ -108,6 +104,7 @@ export class Collector {
       for (const ledger of this.ledgers()) ledger.read(now);
       for (const [id, observable] of this.observables) this.observe(result, id, observable, now);
       this.previous = now;
+      this.recording?.collecting();
     } catch (error) {
       reportFault('the collection of metrics', error);
     }

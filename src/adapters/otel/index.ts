@@ -10,5 +10,15 @@ export {
   type StartedSpan,
 } from './attempt.ts';
 export type { Logger, LoggerProvider } from './binding.ts';
+export type { HistogramValue } from './histogram.ts';
 export { otelObserver } from './observer.ts';
 export type { TelemetryOptions } from './options.ts';
+export {
+  type CollectionResult,
+  type HistogramMetric,
+  type MetricProducer,
+  type MetricProducerOptions,
+  metricProducer,
+  type Resource,
+  type ScopeMetrics,
+} from './producer.ts';

@@ -1,10 +1,9 @@
-import type * as otel from '@opentelemetry/api';
 import type { PipelineInfo, PolicyInfo } from '../../telemetry/observer.ts';
 import type { PipelineSnapshot, PolicySnapshot } from '../../telemetry/snapshot.ts';
 import { pipelineAsPolicyCells, pipelineCells, policyCells, Totals } from './cells.ts';
 import { reportFault } from './fault.ts';
 import { BUCKETS, OTHER, POLICY_NAME } from './names.ts';
-import { Names, PipelineSeries, Room } from './series.ts';
+import { Names, PipelineSeries, Room, Stream } from './series.ts';
 
 /** One pipeline that is read at collection. Keeps `info`, which does not keep the pipeline the user holds. */
 export interface Member {
@@ -40,7 +39,7 @@ export class Ledger {
   private readonly series = new Map<string, PipelineSeries>();
   private readonly executions = new Room('seaworthy.pipeline.duration');
   private readonly attempts = new Room('seaworthy.attempt.duration');
-  private readonly queues = new Map<string, otel.Attributes>();
+  private readonly queues = new Map<string, Stream>();
   private readonly boundaries = new Set<number>();
 
   add(info: PipelineInfo, handle: object, buckets: readonly number[] | undefined): Member {
@@ -87,12 +86,12 @@ export class Ledger {
     return series;
   }
 
-  /** Attributes for a policy's own histogram. */
-  queueAttributes(policy: string): otel.Attributes {
+  /** The stream of a policy's own histogram. */
+  queueStream(policy: string): Stream {
     const name = this.policyNames.admit(policy);
-    let attributes = this.queues.get(name);
-    if (attributes === undefined) this.queues.set(name, (attributes = Object.freeze({ [POLICY_NAME]: name })));
-    return attributes;
+    let stream = this.queues.get(name);
+    if (stream === undefined) this.queues.set(name, (stream = new Stream({ [POLICY_NAME]: name })));
+    return stream;
   }
 
   /** Every boundary some pipeline asked for: a meter has one histogram for all of them. */

@@ -200,7 +200,7 @@ export const METRICS = {
 /** Key of {@link METRICS}. */
 export type MetricId = keyof typeof METRICS;
 
-/** The synchronous histograms: one record per call, per attempt, and per call that waited. */
+/** The histograms: one record per call, per attempt, and per call that waited. */
 export const HISTOGRAMS = {
   pipeline: {
     name: 'seaworthy.pipeline.duration',
@@ -218,3 +218,6 @@ export const HISTOGRAMS = {
     description: 'Time calls waited for a slot; calls that did not wait are left out.',
   },
 } as const;
+
+/** Key of {@link HISTOGRAMS}. */
+export type HistogramId = keyof typeof HISTOGRAMS;

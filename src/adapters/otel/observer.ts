@@ -1,7 +1,7 @@
 import * as otel from '@opentelemetry/api';
 import type { PolicyEvent } from '../../telemetry/events.ts';
 import type { CallInfo, Interest, Observer, ObserverFactory, PipelineInfo, SpanEnd } from '../../telemetry/observer.ts';
-import { followLogger, followMeter, followTracer, nothingRegistered } from './binding.ts';
+import { followLogger, followMeter, followTracer, registrations } from './binding.ts';
 import { logStateChange, openerOf, rememberOpener } from './circuits.ts';
 import { type Collector, ledgerOf } from './collector.ts';
 import { ErrorTypes } from './error-type.ts';
@@ -36,10 +36,16 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
   let errorTypes: ErrorTypes | undefined;
 
   const global = options.tracerProvider === undefined && options.meterProvider === undefined;
+  let seen = -1;
+  let wish: Interest = 0;
 
-  /** Asked for every call, and mostly while there is no SDK. */
+  /** Asked for every call. */
   function interest(): Interest {
-    return global && tracer === undefined && collector === undefined && nothingRegistered() ? 0 : bind();
+    if (!global) return bind();
+    const now = registrations();
+    if (now === seen) return wish;
+    seen = now;
+    return (wish = bind());
   }
 
   function bind(): Interest {
@@ -61,12 +67,12 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
   function record(name: 'execution' | 'attempt', end: SpanEnd, errorType: string | undefined, call: CallInfo): void {
     if (collector === undefined || ledger === undefined) return;
     series ??= ledger.seriesOf(info.name);
-    const { execution, attempt } = collector.histograms;
+    const seconds = end.durationMs / 1000;
     if (name === 'execution')
-      return execution.record(end.durationMs / 1000, series.execution.of(end.outcome, errorType));
+      return collector.durations.record('pipeline', seconds, series.execution.of(end.outcome, errorType));
     // A call that was turned away at once says nothing of how long attempts take.
     if (!info.repeats || end.rejected) return;
-    attempt.record(end.durationMs / 1000, series.attempt(call.attemptKind).of(end.outcome, errorType));
+    collector.durations.record('attempt', seconds, series.attempt(call.attemptKind).of(end.outcome, errorType));
   }
 
   function changed(event: Extract<PolicyEvent, { type: 'circuit_state' }>, scope: Scope | undefined): void {
@@ -95,7 +101,7 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
       case 'dequeued':
         scope?.set(names.QUEUE_DURATION, event.waitedMs / 1000);
         if (ledger !== undefined)
-          collector?.queueDuration.record(event.waitedMs / 1000, ledger.queueAttributes(event.policy));
+          collector?.durations.record('queue', event.waitedMs / 1000, ledger.queueStream(event.policy));
         return;
       case 'timeout':
         return scope?.set(names.TIMEOUT_DURATION, event.timeoutMs / 1000);

@@ -1,6 +1,8 @@
 import * as otel from '@opentelemetry/api';
 import type { OutcomeName } from '../../telemetry/events.ts';
+import type { CallInfo } from '../../telemetry/observer.ts';
 import { ErrorTypes } from './error-type.ts';
+import type { Histogram } from './histogram.ts';
 import { ATTEMPT_KIND, ERROR_TYPE, OTHER, OUTCOME, PIPELINE_NAME } from './names.ts';
 
 /** The streams of one histogram: an SDK drops what comes after 2,000 of them, so we stop before. */
@@ -55,54 +57,79 @@ export class Room {
   }
 }
 
-/** Attribute objects made once and frozen: the SDK keeps a reference, and a changed one would rewrite old points. */
+/** One stream of a histogram. */
+export class Stream {
+  /** Made once and frozen: the SDK keeps a reference, and a changed one would rewrite old points. */
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Its numbers, where a metric producer keeps them. */
+  kept: Histogram | undefined = undefined;
+
+  constructor(attributes: Record<string, string>) {
+    this.attributes = Object.freeze(attributes);
+  }
+}
+
+/** The streams of one histogram that differ in how things ended. */
 class OutcomeSeries {
-  private readonly fixed: otel.Attributes;
+  private readonly fixed: Readonly<Record<string, string>>;
   private readonly room: Room | undefined;
   private readonly overflow: OutcomeSeries | undefined;
-  private readonly made: Map<string, otel.Attributes>;
+  private readonly made: Map<string, Stream>;
+  /** That of nearly all calls, without a look into the map. */
+  private success: Stream | undefined;
 
-  constructor(fixed: otel.Attributes, room?: Room, overflow?: OutcomeSeries) {
+  constructor(fixed: Readonly<Record<string, string>>, room?: Room, overflow?: OutcomeSeries) {
     this.fixed = fixed;
     this.room = room;
     this.overflow = overflow;
     this.made = new Map();
+    this.success = undefined;
   }
 
-  of(outcome: OutcomeName, errorType: string | undefined): otel.Attributes {
+  of(outcome: OutcomeName, errorType: string | undefined): Stream {
+    if (outcome === 'success') return (this.success ??= this.make(outcome, undefined));
     // Error types only come with failures, so the two never meet in one key.
     const key = errorType ?? outcome;
-    let attributes = this.made.get(key);
-    if (attributes === undefined) this.made.set(key, (attributes = this.make(outcome, errorType)));
-    return attributes;
+    let stream = this.made.get(key);
+    if (stream === undefined) this.made.set(key, (stream = this.make(outcome, errorType)));
+    return stream;
   }
 
-  private make(outcome: OutcomeName, errorType: string | undefined): otel.Attributes {
+  private make(outcome: OutcomeName, errorType: string | undefined): Stream {
     if (this.room?.take() === false && this.overflow !== undefined)
       return this.overflow.of(outcome, errorType && OTHER);
-    const attributes: otel.Attributes = { ...this.fixed, [OUTCOME]: outcome, [ERROR_TYPE]: errorType };
+    const attributes = {
+      ...this.fixed,
+      [OUTCOME]: outcome,
+      ...(errorType !== undefined && { [ERROR_TYPE]: errorType }),
+    };
     // In the order in which an SDK sorts them for each record.
-    const known = Object.entries(attributes).filter(([, value]) => value !== undefined);
-    return Object.freeze(Object.fromEntries(known.sort(([a], [b]) => (a < b ? -1 : 1))));
+    return new Stream(Object.fromEntries(Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1))));
   }
 }
 
-/** The histogram attributes of one pipeline name, and the error types it has had. */
+type AttemptKind = CallInfo['attemptKind'];
+
+/** The histogram streams of one pipeline name, and the error types it has had. */
 export class PipelineSeries {
   readonly errorTypes: ErrorTypes;
   readonly execution: OutcomeSeries;
-  private readonly attempts: Readonly<Record<'initial' | 'retry' | 'hedge', OutcomeSeries>>;
+  private readonly initial: OutcomeSeries;
+  private readonly retry: OutcomeSeries;
+  private readonly hedge: OutcomeSeries;
 
   constructor(name: string, executions: Room, attempts: Room, overflow?: PipelineSeries) {
     const fixed = { [PIPELINE_NAME]: name };
-    const of = (kind: 'initial' | 'retry' | 'hedge') =>
-      new OutcomeSeries({ ...fixed, [ATTEMPT_KIND]: kind }, overflow && attempts, overflow?.attempts[kind]);
+    const of = (kind: AttemptKind) =>
+      new OutcomeSeries({ ...fixed, [ATTEMPT_KIND]: kind }, overflow && attempts, overflow?.attempt(kind));
     this.errorTypes = new ErrorTypes(name);
     this.execution = new OutcomeSeries(fixed, overflow && executions, overflow?.execution);
-    this.attempts = { initial: of('initial'), retry: of('retry'), hedge: of('hedge') };
+    this.initial = of('initial');
+    this.retry = of('retry');
+    this.hedge = of('hedge');
   }
 
-  attempt(kind: 'initial' | 'retry' | 'hedge'): OutcomeSeries {
-    return this.attempts[kind];
+  attempt(kind: AttemptKind): OutcomeSeries {
+    return kind === 'initial' ? this.initial : this[kind];
   }
 }

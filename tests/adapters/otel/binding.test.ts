@@ -69,6 +69,31 @@ test('an SDK registered through the other copy of the API is found, now and afte
   }
 });
 
+test('another provider behind the same proxy is followed from the next call on', () => {
+  const [first, second] = [tracesSdk(), tracesSdk()];
+  const p = fakePipeline();
+  register({ tracerProvider: first.provider });
+  call(p);
+  (otel.trace.getTracerProvider() as otel.ProxyTracerProvider).setDelegate(second.provider);
+  call(p);
+  call(p);
+  expect([first, second].map(({ spans }) => spans().length)).toEqual([1, 2]);
+});
+
+test('however many calls there were before, the first one after a registration is recorded', () => {
+  for (let before = 0; before < 200; before++) {
+    const traces = tracesSdk();
+    const p = fakePipeline();
+    for (let i = 0; i < before; i++) call(p);
+    register({ tracerProvider: traces.provider });
+    call(p);
+    expect(traces.spans()).toHaveLength(1);
+    unregister();
+    call(p);
+    expect(traces.spans()).toHaveLength(1);
+  }
+});
+
 test('a provider that throws is a fault of telemetry and not of the call', () => {
   const broken = {
     getTracer: () => {

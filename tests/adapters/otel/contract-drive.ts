@@ -1,11 +1,13 @@
 import * as otel from '@opentelemetry/api';
+import type { MetricProducer } from '@opentelemetry/sdk-metrics';
 import { bulkhead, circuitBreaker, fallback, pipeline, retry, timeout } from 'seaworthy';
 import { resendCountProcessor } from 'seaworthy/otel';
 import { virtualClock } from 'seaworthy/testing';
 import { type Emitted, FOREIGN } from './contract.ts';
 import { listenToDiag, logsSdk, metricsSdk, register, tracesSdk, unregister } from './sdk.ts';
 
-const [traces, metrics, logs] = [tracesSdk({ processors: [resendCountProcessor()] }), metricsSdk(), logsSdk()];
+const [traces, logs] = [tracesSdk({ processors: [resendCountProcessor()] }), logsSdk()];
+let metrics: ReturnType<typeof metricsSdk>;
 const clock = virtualClock();
 const options = { clock, random: () => 0.5 };
 /** What pipelines are made here stays reachable, or its last states would be 0. */
@@ -149,8 +151,9 @@ async function driveRetry(): Promise<void> {
 }
 
 /** Drives every policy down every path on a real SDK: what came out, and what the API or the SDK complained about. */
-export async function drive(): Promise<Emitted & { readonly diag: readonly string[] }> {
+export async function drive(...producers: MetricProducer[]): Promise<Emitted & { readonly diag: readonly string[] }> {
   const diag = listenToDiag();
+  metrics = metricsSdk(producers);
   register({ tracerProvider: traces.provider, meterProvider: metrics.provider, loggerProvider: logs.provider });
   try {
     await driveInside(false);

@@ -9,6 +9,7 @@ import {
   DataPointType,
   InMemoryMetricExporter,
   MeterProvider,
+  type MetricProducer,
   type MetricReader,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
@@ -40,9 +41,9 @@ export interface Point {
 }
 
 /** A meter provider whose metrics can be read. */
-export function metricsSdk() {
+export function metricsSdk(metricProducers: MetricProducer[] = []) {
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
-  const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 1e7 });
+  const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 1e7, metricProducers });
   const provider = new MeterProvider({ readers: [reader] });
   return {
     provider,
@@ -89,7 +90,12 @@ export function metricsSdk() {
 
 /** A meter provider that can be scraped. The exporter's own server takes port 0 for its default, so that files would meet. */
 export async function prometheusSdk(...others: MetricReader[]) {
-  const exporter = new PrometheusExporter({ preventServerStart: true });
+  return prometheusWith([], ...others);
+}
+
+/** The same, with metrics of others in the scrape. */
+export async function prometheusWith(metricProducers: MetricProducer[], ...others: MetricReader[]) {
+  const exporter = new PrometheusExporter({ preventServerStart: true, metricProducers });
   const provider = new MeterProvider({ readers: [exporter, ...others] });
   const server = createServer((request, response) => exporter.getMetricsRequestHandler(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
