@@ -32,10 +32,10 @@ export { type DropReason, type Host, type Policy, Stage } from './core/policy.ts
 export { snapshots } from './core/registry.ts';
 export type { CallContext } from './core/work.ts';
 export { type Bulkhead, type BulkheadOptions, bulkhead } from './policies/bulkhead.ts';
+export type { CircuitControl } from './core/circuit-control.ts';
 export {
   type CircuitBreaker,
   type CircuitBreakerOptions,
-  type CircuitControl,
   circuitBreaker,
 } from './policies/circuit-breaker.ts';
 export { type FallbackOptions, fallback } from './policies/fallback.ts';

@@ -25,7 +25,11 @@ const table: { where: string; runs: string[]; types: string[] }[] = [
   { where: 'core', runs: ['ports', 'telemetry', 'algorithms', 'node:async_hooks'], types: ['cockatiel'] },
   { where: 'policies', runs: ['core', 'algorithms', 'ports'], types: ['telemetry', 'cockatiel'] },
   { where: 'chaos', runs: ['core', 'algorithms', 'ports'], types: ['telemetry'] },
-  { where: 'adapters/otel', runs: ['telemetry', 'core/options.ts', '@opentelemetry/api'], types: ['core', 'ports'] },
+  {
+    where: 'adapters/otel',
+    runs: ['telemetry', 'core/options.ts', 'ports/wall-clock.ts', '@opentelemetry/api'],
+    types: ['core', 'ports'],
+  },
   { where: 'adapters/cockatiel', runs: ['core', 'ports', 'cockatiel'], types: [] },
   { where: 'adapters/http', runs: ['core', 'ports'], types: [] },
   { where: 'adapters/redis', runs: ['ports', 'core/errors.ts'], types: [] },

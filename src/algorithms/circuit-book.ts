@@ -35,6 +35,8 @@ export interface CircuitRecord {
   /** The failure that opened it; let go when it closes. */
   cause: unknown;
   inFlight: number;
+  /** The last one given. */
+  admission: Admission | undefined;
   isolated: number;
   disabled: number;
   /** Counted already, not told yet. */
@@ -51,21 +53,28 @@ export interface Refusal {
 /** Let through without asking the circuit. */
 const UNASKED = -2;
 
-/** A call that was let in. */
+/** That a call was let in; all calls of one period of a closed circuit have the same. */
 export class Admission {
   readonly record: CircuitRecord;
   readonly permit: number;
-  /** How many user functions its call had started before. */
-  readonly before: number;
-  /** When the first one inside was started; undefined where nobody measures it. */
-  startedAt: number | undefined = undefined;
 
-  constructor(record: CircuitRecord, permit: number, before: number) {
+  constructor(record: CircuitRecord, permit: number) {
     this.record = record;
     this.permit = permit;
-    this.before = before;
   }
 }
+
+/** What a call came to that may open its circuit. */
+export interface Ending {
+  readonly error: unknown;
+  /** Where the user named one. */
+  readonly errorType?: string | undefined;
+  /** There when it did not fail with an error. */
+  readonly value?: unknown;
+}
+
+/** Of a call that went well, or of which nothing is known. */
+export const nothing: Ending = { error: undefined };
 
 /** Takes over what a user kept from an earlier life; throws a `TypeError` that says what is wrong. */
 function checkSnapshots(value: unknown): CircuitSnapshots {
@@ -96,7 +105,7 @@ export class CircuitBook {
   private readonly faults: Fault[] = [];
   /** What the call came to that is being settled, while it is. */
   private reason = nobody;
-  /** How many faults and holds on all wait to be told. */
+  /** How many changes and faults wait to be told. */
   private untold = 0;
   /** The exact time, in monotonic milliseconds. */
   readonly now: () => number;
@@ -160,7 +169,7 @@ export class CircuitBook {
 
   private make(key: string | undefined, rules: CircuitRules = this.rules()): CircuitRecord {
     const circuit = new Circuit(rules);
-    return { key, circuit, cause: undefined, inFlight: 0, isolated: 0, disabled: 0, news: [] };
+    return { key, circuit, cause: undefined, inFlight: 0, admission: undefined, isolated: 0, disabled: 0, news: [] };
   }
 
   /** The circuit of `key`, made when there is none; the main one has no key. */
@@ -191,16 +200,26 @@ export class CircuitBook {
     return this.slowMs !== Number.POSITIVE_INFINITY;
   }
 
-  /** Asks to let a call in that has started `before` user functions; an admission to give back with `settle`, or `undefined` for no (see {@link refuse}). */
-  admit(record: CircuitRecord, now: number, before: number): Admission | undefined {
-    const permit = this.holding === 0 ? record.circuit.admit(now) : this.permit(record, now);
+  /** Asks to let a call in: an admission to give back with `settle`, or `undefined` for no (see {@link refuse}). */
+  admit(record: CircuitRecord): Admission | undefined {
+    const permit = this.holding === 0 ? this.ask(record) : this.permit(record);
     if (permit === -1) return undefined;
     record.inFlight++;
-    return new Admission(record, permit, before);
+    const { admission } = record;
+    return admission?.permit === permit ? admission : (record.admission = new Admission(record, permit));
   }
 
-  private permit(record: CircuitRecord, now: number): number {
-    return this.isolated(record) ? -1 : this.disabled(record) ? UNASKED : record.circuit.admit(now);
+  private ask(record: CircuitRecord): number {
+    const { circuit } = record;
+    // Of a closed circuit nobody needs to know the time.
+    if (circuit.closed) return circuit.admit(0);
+    const permit = circuit.admit(this.now());
+    this.count(record);
+    return permit;
+  }
+
+  private permit(record: CircuitRecord): number {
+    return this.isolated(record) ? -1 : this.disabled(record) ? UNASKED : this.ask(record);
   }
 
   /** Turns a call away for good: counts it, and says why and when asking again makes sense. */
@@ -212,27 +231,34 @@ export class CircuitBook {
     return { reason: 'circuit_open', retryAfterMs: record.circuit.retryAfterMs(this.now()) };
   }
 
-  /** Says how an admitted call ended, with `value` if not with an error; `error` is kept where it opens the circuit. */
-  settle(
-    admission: Admission,
-    result: Settlement,
-    now: number,
-    error: unknown,
-    errorType?: string,
-    value?: unknown,
-  ): void {
-    const { record, permit, startedAt } = admission;
+  /** Says how an admitted call ended whose work began at `startedAt`, where somebody measures that. */
+  settle(admission: Admission, result: Settlement, now: number, ending: Ending = nothing, startedAt?: number): void {
+    const { record, permit } = admission;
     record.inFlight--;
     count(this.executions, result);
     if (permit === UNASKED) return;
     const slow = startedAt !== undefined && now - startedAt > this.slowMs;
-    if (slow || result === 'failure') this.reason = error === undefined ? { value } : { error };
-    record.circuit.settle(permit, result, slow, now);
-    this.reason = nobody;
-    if (record.circuit.transitions.length !== 0) this.count(record, error, errorType);
+    if (slow || result === 'failure') return this.weigh(record, permit, result, slow, now, ending);
+    record.circuit.settle(permit, result, false, now);
+    if (record.circuit.transitions.length !== 0) this.count(record, ending);
   }
 
-  private count(record: CircuitRecord, error?: unknown, errorType?: string): void {
+  /** What may open a circuit is known to its breaker while that counts it. */
+  private weigh(
+    record: CircuitRecord,
+    permit: number,
+    result: Settlement,
+    slow: boolean,
+    now: number,
+    ending: Ending,
+  ): void {
+    this.reason = ending.error === undefined ? { value: ending.value } : { error: ending.error };
+    record.circuit.settle(permit, result, slow, now);
+    this.reason = nobody;
+    this.count(record, ending);
+  }
+
+  private count(record: CircuitRecord, { error, errorType }: Ending = nothing): void {
     if (record.circuit.transitions.length === 0) return;
     for (const { from, to, at, failureRatio, why } of record.circuit.takeTransitions()) {
       // A lease or a break that is over was only noticed by this call, which did nothing to it.
@@ -247,11 +273,12 @@ export class CircuitBook {
   private note(news: Change[], change: Change): void {
     this.transitions[change.to]++;
     news.push(change);
+    this.untold++;
   }
 
   /** Whether there are changes of state or faults that nobody has been told of: asked for every call. */
   hasNews(record: CircuitRecord): boolean {
-    return this.untold !== 0 || record.news.length !== 0 || record.circuit.transitions.length !== 0;
+    return this.untold !== 0 && this.faults.length + this.held.length + record.news.length !== 0;
   }
 
   /** Hands over the faults of user code that nobody has been told of. */
@@ -262,8 +289,7 @@ export class CircuitBook {
 
   /** The changes of state that nobody has been told of, oldest first: this circuit's, and the holds on all. */
   news(record: CircuitRecord): readonly Change[] {
-    this.count(record);
-    this.untold -= this.held.length;
+    this.untold -= record.news.length + this.held.length;
     return [...record.news.splice(0), ...this.held.splice(0)].sort((a, b) => a.at - b.at);
   }
 
@@ -286,7 +312,6 @@ export class CircuitBook {
       const to = this.state(record);
       if (from === to) return;
       const why = { failureRatio: undefined, error: undefined, errorType: undefined };
-      if (record === undefined) this.untold++;
       this.note(record?.news ?? this.held, { from, to, at: this.now(), key: record?.key, ...why });
     };
     change(1);

@@ -23,6 +23,9 @@ export { breakerTrip, consecutiveTrip, ratioTrip, type Trip } from './trip.ts';
 
 const none: readonly Transition[] = [];
 
+/** No permit. */
+const NONE = -1;
+
 /** One circuit. Every `now` is in monotonic milliseconds; going backwards counts as standing still. */
 export class Circuit {
   /** Changes of state nobody has taken yet, oldest first. */
@@ -30,7 +33,7 @@ export class Circuit {
   private readonly rules: CircuitRules;
   private current: CircuitState = 'closed';
   private since: number = -Infinity;
-  /** The permit of all calls of this period while closed; probes have the numbers after it, and none comes twice. */
+  /** The permit of all calls of this period while closed, else -1; probes have the numbers after it, and none comes twice. */
   private period: number = 0;
   private issued: number = 0;
   private openings: number = 0;
@@ -50,6 +53,7 @@ export class Circuit {
     const circuit = new Circuit(rules);
     if (state === 'closed') return circuit;
     circuit.current = state;
+    circuit.period = NONE;
     circuit.since = now - openForMs;
     circuit.openUntil = now + (remainingMs ?? Infinity);
     circuit.openings = openings;
@@ -65,7 +69,7 @@ export class Circuit {
 
   /** Asks to let a call in: a permit from 0 up to be settled once, or -1 for no. What is due is applied first. */
   admit(now: number): number {
-    return this.current === 'closed' ? this.period : this.admitProbe(now);
+    return this.period !== NONE ? this.period : this.admitProbe(now);
   }
 
   /**
@@ -73,8 +77,8 @@ export class Circuit {
    * means it came late (its period is over, or its lease, or it was settled before) and moved nothing.
    */
   settle(permit: number, result: Settlement, slow: boolean, now: number): boolean {
-    if (this.current !== 'closed') return this.settleProbe(permit, result, slow, now);
-    if (permit !== this.period) return false;
+    if (permit !== this.period || permit === NONE)
+      return this.period === NONE && this.settleProbe(permit, result, slow, now);
     const { trip } = this.rules;
     let opens: boolean;
     if (result === 'success') opens = trip.success(now, slow);
@@ -115,6 +119,11 @@ export class Circuit {
   /** The share of failures among the closed state's calls, from 0 to 1; `undefined` below the minimum or when not closed. */
   failureRatio(now: number): number | undefined {
     return this.current === 'closed' ? this.rules.trip.failureRatio(now) : undefined;
+  }
+
+  /** Whether it counts and lets everybody in, now and until a call ends badly. */
+  get closed(): boolean {
+    return this.period !== NONE;
   }
 
   /** Closed, and no change of state waits to be taken: forgetting it loses no more than its counts. */
@@ -193,7 +202,8 @@ export class Circuit {
     const from = this.current;
     this.since = Math.max(at, this.since);
     this.current = to;
-    this.period = ++this.issued;
+    this.issued++;
+    this.period = to === 'closed' ? this.issued : NONE;
     this.drawn = undefined;
     this.probes = to === 'half_open' ? new Probes(this.rules) : undefined;
     if (from !== to) this.transitions = [...this.transitions, { from, to, at: this.since, failureRatio, why }];

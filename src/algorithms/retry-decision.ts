@@ -62,6 +62,11 @@ export class Trial<Info> {
   }
 }
 
+/** What became of a call that went well, with the retries it took. */
+export function successAfter(trial: Trial<any> | undefined): 'success' | 'success_after_retry' {
+  return trial === undefined ? 'success' : 'success_after_retry';
+}
+
 /** What an error says of itself as `retryAfterMs`; one that throws when it is read says nothing. */
 export function retryAfterOf(error: unknown): unknown {
   try {

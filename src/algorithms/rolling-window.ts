@@ -50,7 +50,7 @@ export function countWindow(size: number): RollingWindow {
 class TimeWindow implements RollingWindow {
   private readonly bucketMs: number;
   private readonly buckets: number;
-  /** Calls, failures and slow calls side by side; made by the first record, since most keys of a thousand are silent. */
+  /** Calls, failures and slow calls side by side; made when the first bucket is full, since most keys of a thousand are silent. */
   private rows: Uint32Array | undefined;
   /** The bucket being filled, and when its time ends. */
   private newest: number;
@@ -58,64 +58,66 @@ class TimeWindow implements RollingWindow {
   private allCalls: number;
   private allFailures: number;
   private allSlow: number;
+  /** The sums as they were when the newest bucket began: what is above them is its own. */
+  private oldCalls: number;
+  private oldFailures: number;
+  private oldSlow: number;
 
   constructor(bucketMs: number, buckets: number) {
     this.bucketMs = bucketMs;
     this.buckets = buckets;
     this.rows = undefined;
     this.newest = 0;
-    this.ends = 0;
+    this.ends = Number.NaN;
     this.allCalls = 0;
     this.allFailures = 0;
     this.allSlow = 0;
+    this.oldCalls = 0;
+    this.oldFailures = 0;
+    this.oldSlow = 0;
   }
 
   record(now: number, failed: boolean, slow: boolean): void {
-    const rows = this.rows ?? this.start(now);
-    if (now >= this.ends) this.expire(rows, now);
-    const row = this.newest * 3;
-    rows[row]!++;
+    // Also where it has not begun.
+    if (!(now < this.ends)) this.turn(now);
     this.allCalls++;
-    if (failed) {
-      rows[row + 1]!++;
-      this.allFailures++;
-    }
-    if (slow) {
-      rows[row + 2]!++;
-      this.allSlow++;
-    }
+    if (failed) this.allFailures++;
+    if (slow) this.allSlow++;
   }
 
   calls(now: number): number {
-    if (this.rows !== undefined && now >= this.ends) this.expire(this.rows, now);
+    if (now >= this.ends) this.turn(now);
     return this.allCalls;
   }
 
   failures(now: number): number {
-    if (this.rows !== undefined && now >= this.ends) this.expire(this.rows, now);
+    if (now >= this.ends) this.turn(now);
     return this.allFailures;
   }
 
   slow(now: number): number {
-    if (this.rows !== undefined && now >= this.ends) this.expire(this.rows, now);
+    if (now >= this.ends) this.turn(now);
     return this.allSlow;
   }
 
   clear(): void {
     this.rows?.fill(0);
-    this.allCalls = 0;
-    this.allFailures = 0;
-    this.allSlow = 0;
+    this.allCalls = this.allFailures = this.allSlow = 0;
+    this.oldCalls = this.oldFailures = this.oldSlow = 0;
   }
 
-  private start(now: number): Uint32Array {
-    this.ends = now + this.bucketMs;
-    return (this.rows = new Uint32Array(this.buckets * 3));
-  }
-
-  private expire(rows: Uint32Array, now: number): void {
+  /** The newest bucket's time is over: notes what it holds, and drops every stale one. */
+  private turn(now: number): void {
+    if (Number.isNaN(this.ends)) this.ends = now;
     const passed = Math.floor((now - this.ends) / this.bucketMs) + 1;
     this.ends += passed * this.bucketMs;
+    // Nothing was counted, so no bucket holds anything.
+    if (this.allCalls === 0) return;
+    const rows = (this.rows ??= new Uint32Array(this.buckets * 3));
+    rows.set(
+      [this.allCalls - this.oldCalls, this.allFailures - this.oldFailures, this.allSlow - this.oldSlow],
+      this.newest * 3,
+    );
     for (let stale = Math.min(passed, this.buckets); stale > 0; stale--) {
       this.newest = this.newest + 1 === this.buckets ? 0 : this.newest + 1;
       const row = this.newest * 3;
@@ -124,6 +126,9 @@ class TimeWindow implements RollingWindow {
       this.allSlow -= rows[row + 2]!;
       rows.fill(0, row, row + 3);
     }
+    this.oldCalls = this.allCalls;
+    this.oldFailures = this.allFailures;
+    this.oldSlow = this.allSlow;
   }
 }
 

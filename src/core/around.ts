@@ -66,9 +66,6 @@ interface Inner {
   settle(ok: boolean, result: unknown): void;
 }
 
-/** What a middleware that goes inwards once more makes of the next attempt; how long it waited is its own affair. */
-const AGAIN = { kind: 'retry', delayMs: 0 } as const;
-
 /** One run of the middleware. */
 interface Run {
   readonly work: Work;
@@ -126,7 +123,8 @@ class AroundStage extends Stage {
       };
       inners.set(fork, inner);
       signal?.addEventListener('abort', stop);
-      if (run.again && this.repeats) this.execution(call).again = AGAIN;
+      // How long it waited before it goes inwards once more is its own affair.
+      if (run.again && this.repeats) this.execution(call).watch?.repeats('retry', 0);
       run.again = true;
       fork.guarded(() => this.inner.enter(fork));
     });

@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
 import type { SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
-import { Attempt, type Execution, spanEnd } from './execution.ts';
+import { Attempt, endedAs, spanEnd, type Watch } from './execution.ts';
 import { judge } from './judge.ts';
 import type { Judgement } from './outcome.ts';
 import { type DropReason, Stage } from './policy.ts';
@@ -33,31 +33,30 @@ export class AttemptScope extends Stage {
     const execution = this.scope.of(call);
     call.memo[this.slot] = ++execution.counted;
     execution.rescued = false;
-    if (execution.interest !== 0) this.watch(call, execution);
+    const { watch } = execution;
+    if (watch !== null && watch.interest !== 0) this.watch(call, watch);
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
-    call.heard = false;
     this.inner.enter(call);
   }
 
-  private watch(call: Call, execution: Execution): void {
-    const attempt = new Attempt(execution, this.clock.now());
+  private watch(call: Call, watch: Watch): void {
+    const attempt = new Attempt(watch, this.clock.now());
     call.memo[this.slot + 1] = attempt;
-    attempt.tokens = this.scope.pipeline.observers.start('attempt', attempt, execution.tokens);
+    attempt.tokens = this.scope.pipeline.observers.start('attempt', attempt, watch.tokens);
   }
 
   override succeed(call: Call, value: unknown): void {
     const attempt = this.of(call);
     if (attempt !== undefined) this.report(call, attempt, value);
-    if (call.at !== this.index) return;
-    call.at--;
-    call.heard = true;
+    if (call.at !== this.index) return call.discard(value);
+    call.at = this.outerIndex;
     this.outer.succeed(call, value);
   }
 
   private report(call: Call, attempt: Attempt, value: unknown): void {
     const judged = judge(this, call, undefined, true, value);
-    const outcome = attempt.execution.endedAs(judged);
+    const outcome = endedAs(attempt.watch.execution, judged);
     this.close(attempt, outcome, undefined, judged, outcome === 'failure' ? { value } : undefined);
   }
 

@@ -5,8 +5,10 @@ import type { Seat } from './cancellation.ts';
 import type { OwnDeadline } from './deadlines.ts';
 import { type AsyncContext, capture } from './context.ts';
 import type { RunOptions } from './execute-options.ts';
+import type { Execution, Watch } from './execution.ts';
 import { type Interruption, interrupt, NOWHERE } from './interrupt.ts';
 import { wake } from './home.ts';
+import type { Outcome } from './outcome.ts';
 import type { Stage } from './policy.ts';
 import type { ExecutionScope } from './scope.ts';
 import type { Work } from './work.ts';
@@ -18,7 +20,7 @@ export type Fn = (work: Work) => unknown;
  * One execution on its way through the stages of a pipeline: where it stands, what the stages keep for it, which user
  * code runs for it, and how the caller hears of the end. Only the frame writes here; one small object with a fixed shape.
  */
-export class Call {
+export class Call implements Execution {
   readonly stages: readonly Stage[];
   readonly fn: Fn;
   readonly options: RunOptions;
@@ -47,7 +49,13 @@ export class Call {
   /** An interruption asked for while one is under way. */
   queued: Interruption | null = null;
 
-  // Of the root alone: work, and the way home.
+  // Of the root alone: the execution of the outermost pipeline, work, and the way home.
+  previous: Execution | null = null;
+  next: Execution | null = null;
+  counted = 0;
+  called = false;
+  rescued = false;
+  watch: Watch | null = null;
   /** Runs of user code so far: the function, a fallback, a middleware. */
   started = 0;
   /** Abandoned work that still runs. */
@@ -59,7 +67,9 @@ export class Call {
   /** Its place behind the caller's signal. */
   seat: Seat | null = null;
   readonly asOutcome: boolean;
-  ended: 'pending' | 'value' | 'failure' = 'pending';
+  ended = false;
+  /** With a value, then. */
+  ok = false;
   result: unknown = undefined;
   /** While the outward run happens inside a function's own promise chain, which then carries the result. */
   chained = false;
@@ -93,6 +103,14 @@ export class Call {
     this.base = base;
     this.plain = options.classify === undefined && (stages[0] as ExecutionScope).plain;
     this.at = base + 1;
+  }
+
+  get call(): Call {
+    return this;
+  }
+
+  get scope(): ExecutionScope {
+    return this.stages[0] as ExecutionScope;
   }
 
   /** The same call once more, for what is inside `stage`. It comes back to that stage, as itself. */
@@ -146,6 +164,11 @@ export class Call {
     } catch (error) {
       failed(error);
     }
+  }
+
+  /** The same of an outcome that was to be answered in another way. */
+  lose(outcome: Outcome): void {
+    if (outcome.status === 'value') this.discard(outcome.value);
   }
 
   /** Sends it inwards. */

@@ -45,9 +45,11 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
 
   const add = (stage: Stage, scope: ExecutionScope, label: string, attempts: AttemptScope | null): void => {
     stage.index = row.length;
+    stage.outerIndex = stage.index - 1;
     stage.outer = row.at(-1) ?? exit;
     stage.slot = stage.outer.nextSlot;
-    stage.nextSlot = stage.slot + Math.max(1, stage.slots);
+    // A stage that keeps nothing still needs a place to remember that a call went past it.
+    stage.nextSlot = stage.slot + (stage.frame ? stage.slots : Math.max(1, stage.slots));
     leadInto(stage);
     stage.scope = scope;
     stage.label = label;

@@ -7,59 +7,79 @@ import type { ExecutionScope } from './scope.ts';
 /** Why there is an attempt. */
 export type AttemptKind = CallInfo['attemptKind'];
 
-/** What is known of an execution, or of one attempt, only because somebody watches. */
-export class Watch {
-  /** Milliseconds on the pipeline's clock. */
-  readonly startedAt: number;
-  /** What the observers made of it. */
-  tokens: unknown[] | undefined = undefined;
-
-  constructor(startedAt: number) {
-    this.startedAt = startedAt;
-  }
-}
-
-/** One execution of one pipeline, nested ones included: what telemetry tells calls apart by. */
-export class Execution implements CallInfo {
+/** What a pipeline keeps of one execution of it. That of the outermost pipeline is the call itself, one object less. */
+export interface Execution {
   readonly call: Call;
   readonly scope: ExecutionScope;
   /** Its neighbours among those that run. */
+  previous: Execution | null;
+  next: Execution | null;
+  /** Attempts that were counted so far, which they are only where something repeats. */
+  counted: number;
+  /** Whether the function was called at all. */
+  called: boolean;
+  /** Set by a stage that answered in place of the function. */
+  rescued: boolean;
+  /** What is known of it because somebody watches. */
+  watch: Watch | null;
+}
+
+/** That of a pipeline inside another. */
+export class NestedExecution implements Execution {
+  readonly call: Call;
+  readonly scope: ExecutionScope;
   previous: Execution | null = null;
   next: Execution | null = null;
-  /** Attempts that were counted so far, which they are only where something repeats. */
   counted = 0;
-  /** Set by a stage that answered in place of the function. */
-  rescued = false;
-  /** Whether the function was called at all. */
   called = false;
-  interest: Interest = 0;
+  rescued = false;
   watch: Watch | null = null;
-  /** What the next attempt will be; `null` is the initial one. */
-  again: { readonly kind: AttemptKind; readonly delayMs: number } | null = null;
-  private id = '';
 
   constructor(call: Call, scope: ExecutionScope) {
     this.call = call;
     this.scope = scope;
   }
+}
 
+/** How often the function has been tried. */
+export function attemptsOf({ counted, called }: Execution): number {
+  return counted || (called ? 1 : 0);
+}
+
+/** What a value that was judged so makes of an execution or its attempt. */
+export function endedAs({ rescued }: Execution, { verdict }: Judgement): OutcomeName {
+  return rescued && verdict !== 'failure' ? 'fallback' : verdict;
+}
+
+/** What observers are told calls apart by: an execution that somebody watches. */
+export class Watch implements CallInfo {
+  readonly execution: Execution;
+  readonly interest: Interest;
+  /** Milliseconds on the pipeline's clock. */
+  readonly startedAt: number;
   /** What the observers made of it. */
-  get tokens(): unknown[] | undefined {
-    return this.watch?.tokens;
+  tokens: unknown[] | undefined = undefined;
+  /** What the next attempt will be; `null` is the initial one. */
+  private again: { readonly kind: AttemptKind; readonly delayMs: number } | null = null;
+  private id = '';
+
+  constructor(execution: Execution, interest: Interest, startedAt: number) {
+    this.execution = execution;
+    this.interest = interest;
+    this.startedAt = startedAt;
   }
 
-  /** What a value that was judged so makes of an execution or an attempt. */
-  endedAs({ verdict }: Judgement): OutcomeName {
-    return this.rescued && verdict !== 'failure' ? 'fallback' : verdict;
+  /** There will be another attempt. */
+  repeats(kind: AttemptKind, delayMs: number): void {
+    this.again = { kind, delayMs };
   }
 
-  /** How often the function has been tried. */
   get attempt(): number {
-    return this.counted || (this.called ? 1 : 0);
+    return attemptsOf(this.execution);
   }
 
   get executionId(): string {
-    const { name, cells } = this.scope.pipeline;
+    const { name, cells } = this.execution.scope.pipeline;
     if (this.id === '') this.id = `${name}-${++cells.ids}`;
     return this.id;
   }
@@ -73,61 +93,63 @@ export class Execution implements CallInfo {
   }
 
   get pipeline(): string {
-    return this.scope.pipeline.name;
+    return this.execution.scope.pipeline.name;
   }
 
   get key(): string | undefined {
-    return this.call.options.key;
+    return this.execution.call.options.key;
   }
 
   get attributes(): Readonly<Record<string, string | number | boolean>> | undefined {
-    return this.call.options.attributes;
+    return this.execution.call.options.attributes;
   }
 
   get deadline(): number {
-    return this.call.root.deadline ?? Number.POSITIVE_INFINITY;
+    return this.execution.call.root.deadline ?? Number.POSITIVE_INFINITY;
   }
 }
 
-/** One attempt of an execution that somebody watches; several may run at a time. */
-export class Attempt extends Watch implements CallInfo {
-  readonly execution: Execution;
+/** One attempt of such an execution; several may run at a time. */
+export class Attempt implements CallInfo {
+  readonly watch: Watch;
+  readonly startedAt: number;
   readonly attempt: number;
   readonly attemptKind: AttemptKind;
   readonly retryDelayMs: number;
+  tokens: unknown[] | undefined = undefined;
   /** Whether the function was called in it. */
   called = false;
 
-  constructor(execution: Execution, startedAt: number) {
-    super(startedAt);
-    this.execution = execution;
-    this.attempt = execution.attempt;
-    this.attemptKind = execution.attemptKind;
-    this.retryDelayMs = execution.retryDelayMs;
+  constructor(watch: Watch, startedAt: number) {
+    this.watch = watch;
+    this.startedAt = startedAt;
+    this.attempt = watch.attempt;
+    this.attemptKind = watch.attemptKind;
+    this.retryDelayMs = watch.retryDelayMs;
   }
 
   get interest(): Interest {
-    return this.execution.interest;
+    return this.watch.interest;
   }
 
   get executionId(): string {
-    return this.execution.executionId;
+    return this.watch.executionId;
   }
 
   get pipeline(): string {
-    return this.execution.pipeline;
+    return this.watch.pipeline;
   }
 
   get key(): string | undefined {
-    return this.execution.key;
+    return this.watch.key;
   }
 
   get attributes(): Readonly<Record<string, string | number | boolean>> | undefined {
-    return this.execution.attributes;
+    return this.watch.attributes;
   }
 
   get deadline(): number {
-    return this.execution.deadline;
+    return this.watch.deadline;
   }
 }
 

@@ -7,16 +7,17 @@ const WOKEN = Symbol('woken');
 
 /** What the caller gets for a call that was sent inwards. */
 export function settlement(call: Call): Promise<unknown> {
-  if (call.promise === null) call.promise = call.ended === 'pending' ? hold(call) : settled(call);
+  if (call.promise === null) call.promise = call.ended ? settled(call) : hold(call);
   return call.promise;
 }
 
 /** The outermost stage has answered, or the call was given up. */
 export function finish(call: Call, ok: boolean, result: unknown): void {
-  if (call.ended !== 'pending') return;
+  if (call.ended) return;
   call.seat?.hub.leave(call.seat);
   call.alarm?.cancel();
-  call.ended = ok ? 'value' : 'failure';
+  call.ended = true;
+  call.ok = ok;
   call.result = result;
   // Settling a promise twice costs more than a whole stage, so a chain that is under way carries the result itself.
   if (call.chained) return;
@@ -35,7 +36,7 @@ export function finish(call: Call, ok: boolean, result: unknown): void {
  * A call that waits has either `wake` or a context remembered, so that whoever comes from outside finds the way.
  */
 export function follow(call: Call, work: Work, promise: Promise<unknown>): void {
-  if (call.promise !== null || call.ended !== 'pending') return join(call, work, promise);
+  if (call.promise !== null || call.ended) return join(call, work, promise);
   const gate = new Promise((resolve, reject) => {
     call.wake = resolve;
     promise.then(resolve, reject);
@@ -58,11 +59,11 @@ export function wake(call: Call, step: () => void): boolean {
 function arrive(call: Call, work: Work, ok: boolean, result: unknown): unknown {
   call.wake = null;
   if (call.steps !== null) walk(call);
-  const late = call.ended !== 'pending';
+  const late = call.ended;
   call.chained = !late;
   work.end(ok, result);
   call.chained = false;
-  if (call.ended === 'pending') return hold(call);
+  if (!call.ended) return hold(call);
   return late ? settled(call) : answer(call);
 }
 
@@ -94,11 +95,11 @@ function join(call: Call, work: Work, promise: Promise<unknown>): void {
 
 /** Answers for what is settled by hand, with a promise that never settles where something else will end the call, or has. */
 function carry(call: Call, work: Work, ok: boolean, result: unknown): unknown {
-  const carries = call.ended === 'pending' && call.wake === null;
+  const carries = !call.ended && call.wake === null;
   call.chained = carries;
   work.end(ok, result);
   call.chained = false;
-  return carries && call.ended !== 'pending' ? answer(call) : new Promise(() => {});
+  return carries && call.ended ? answer(call) : new Promise(() => {});
 }
 
 /** The call goes on by itself, and may be found by whoever has another context. */
@@ -115,27 +116,27 @@ function open(call: Call): Promise<unknown> {
       call.reject = reject;
     });
     // The function may have ended the call itself before it answered with a promise.
-    if (call.ended !== 'pending') deliver(call);
+    if (call.ended) deliver(call);
   }
   return call.rest;
 }
 
 function deliver(call: Call): void {
-  if (call.asOutcome) call.resolve!(outcomeOf(call.ended === 'value', call.result));
-  else if (call.ended === 'value') call.resolve!(call.result);
+  if (call.asOutcome) call.resolve!(outcomeOf(call.ok, call.result));
+  else if (call.ok) call.resolve!(call.result);
   else call.reject!(call.result);
 }
 
 /** The end as a promise. */
 function settled(call: Call): Promise<unknown> {
   if (call.rest !== null) return call.rest;
-  if (call.asOutcome) return Promise.resolve(outcomeOf(call.ended === 'value', call.result));
-  return call.ended === 'value' ? Promise.resolve(call.result) : Promise.reject(call.result);
+  if (call.asOutcome) return Promise.resolve(outcomeOf(call.ok, call.result));
+  return call.ok ? Promise.resolve(call.result) : Promise.reject(call.result);
 }
 
 /** The end, inside a chain. */
 function answer(call: Call): unknown {
-  if (call.asOutcome) return outcomeOf(call.ended === 'value', call.result);
-  if (call.ended === 'value') return call.result;
+  if (call.asOutcome) return outcomeOf(call.ok, call.result);
+  if (call.ok) return call.result;
   throw call.result;
 }

@@ -13,7 +13,8 @@ export class Invoke extends Stage {
   private readonly timed: readonly Stage[];
 
   /** The executions that a call of the function counts for: the pipeline's, and those of all nested ones. */
-  private readonly scopes: readonly ExecutionScope[];
+  private readonly outermost: ExecutionScope;
+  private readonly nested: readonly ExecutionScope[];
 
   /** The attempts it is part of. */
   private readonly around: readonly AttemptScope[];
@@ -21,15 +22,14 @@ export class Invoke extends Stage {
   constructor(row: readonly Stage[]) {
     super();
     this.timed = row.filter((stage) => stage.timesWork);
-    this.scopes = row.filter((stage) => stage instanceof ExecutionScope);
+    [this.outermost, ...this.nested] = row.filter((stage) => stage instanceof ExecutionScope) as [ExecutionScope];
     this.around = row.filter((stage) => stage instanceof AttemptScope);
   }
 
   override enter(call: Call): void {
     if (call.root.deadline !== null && this.tooLate(call, call.root.deadline)) return;
-    let watched = false;
-    const { scopes } = this;
-    for (let i = 0; i < scopes.length; i++) if (scopes[i]!.called(call)) watched = true;
+    let watched = this.outermost.called(call);
+    for (const scope of this.nested) if (scope.called(call)) watched = true;
     if (this.timed.length > 0) this.time(call);
     call.invoked++;
     if (call.parent !== null) this.count(call.parent);
@@ -60,12 +60,12 @@ export class Invoke extends Stage {
       const attempt = scope.of(call);
       if (attempt !== undefined) attempt.called = true;
     }
-    return this.about(call).tokens;
+    return this.watched(call)?.tokens;
   }
 
   override returned(call: Call, value: unknown): void {
-    if (call.at !== this.index) return;
-    call.at--;
+    if (call.at !== this.index) return call.discard(value);
+    call.at = this.outerIndex;
     call.heard = true;
     this.outer.succeed(call, value);
   }

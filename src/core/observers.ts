@@ -31,6 +31,7 @@ export class Observers {
   interest(): Interest {
     const { list } = this;
     // Asked for every call, and nearly always of OpenTelemetry's alone.
+    if (list.length === 0) return 0;
     if (list.length === 1) return this.wishOf(list[0]!);
     return list.reduce<Interest>((most, observer) => {
       const wish = this.wishOf(observer);

@@ -6,7 +6,7 @@ import type { PolicyState } from '../telemetry/snapshot.ts';
 import type { AttemptScope } from './attempt-scope.ts';
 import type { Call } from './call.ts';
 import type { ErrorOrigin } from './errors.ts';
-import type { Attempt, Execution } from './execution.ts';
+import { type Attempt, attemptsOf, type Execution, Watch } from './execution.ts';
 import type { ExecutionScope } from './scope.ts';
 import type { Work } from './work.ts';
 
@@ -50,6 +50,7 @@ export type DropReason = 'cancelled' | 'timed_out' | 'lost';
  *
  * The stages of this package write the two hops of a call that goes well, `proceed` and `pass`, out where they are taken:
  * in one shared method V8 sees every class of stage and looks each property up by hash, which costs more than the stages.
+ * They ask where the call stands only after user code, and leave `heard` alone, which changes where a call turns.
  */
 export abstract class Stage {
   /** Memo slots a call keeps for this stage, from `this.slot` on; all `undefined` at `enter`. */
@@ -58,7 +59,6 @@ export abstract class Stage {
   readonly repeats: boolean = false;
   /** True for a stage that turns failures into values and so may answer when the deadline has passed. */
   readonly rescues: boolean = false;
-
   /** True for a stage that wants `started`. */
   readonly timesWork: boolean = false;
   /** True for the frame's own stages, which no name of a policy means. */
@@ -66,6 +66,7 @@ export abstract class Stage {
 
   // Its place, set once by the pipeline.
   index = -1;
+  outerIndex = -2;
   slot = -1;
   /** The first memo slot behind its own. */
   nextSlot = 0;
@@ -143,10 +144,10 @@ export abstract class Stage {
     this.proceed(call);
   }
 
-  /** Outwards with a value. */
+  /** Outwards with a value. Where user code has ended the call, nobody will get it. */
   pass(call: Call, value: unknown): void {
-    if (call.at !== this.index) return;
-    call.at--;
+    if (call.at !== this.index) return call.discard(value);
+    call.at = this.outerIndex;
     call.heard = true;
     this.outer.succeed(call, value);
   }
@@ -154,7 +155,7 @@ export abstract class Stage {
   /** Outwards with an error. */
   raise(call: Call, error: unknown): void {
     if (call.at !== this.index) return;
-    call.at--;
+    call.at = this.outerIndex;
     call.heard = true;
     this.outer.fail(call, error);
   }
@@ -164,24 +165,25 @@ export abstract class Stage {
     return this.scope.of(call);
   }
 
-  /** What it speaks of: the attempt it stands in, else the execution. */
-  about(call: Call): Attempt | Execution {
-    return this.attempts?.of(call) ?? this.scope.of(call);
+  /** What somebody watches of it: the attempt it stands in, else the execution; `null` where nobody does. */
+  watched(call: Call): Attempt | Watch | null {
+    return this.attempts?.of(call) ?? this.scope.of(call).watch;
   }
 
   /** The number of the attempt it stands in, else of the one that runs or ran last; from 1. */
   attemptOf(call: Call): number {
-    return this.attempts?.numberOf(call) ?? (this.scope.of(call).attempt || 1);
+    return this.attempts?.numberOf(call) ?? (attemptsOf(this.scope.of(call)) || 1);
   }
 
   /** True when somebody listens to policy events; build none otherwise. */
   heardBy(call: Call): boolean {
-    return this.scope.of(call).interest === 2;
+    const { watch } = this.scope.of(call);
+    return watch !== null && watch.interest === 2;
   }
 
   /** Tells the observers; ask `heardBy` first where building the event costs something. */
   tell(call: Call, event: PolicyEvent): void {
-    const about = this.about(call);
+    const about = this.watched(call) ?? new Watch(this.scope.of(call), 0, Number.NaN);
     this.scope.pipeline.observers.event(event, about, about.tokens);
   }
 

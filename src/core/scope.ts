@@ -5,7 +5,7 @@ import type { Interest, SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
 import { armDeadline } from './deadline.ts';
 import { noOptions } from './execute-options.ts';
-import { Execution, spanEnd, Watch } from './execution.ts';
+import { attemptsOf, endedAs, type Execution, NestedExecution, spanEnd, Watch } from './execution.ts';
 import type { Giver } from './interrupt.ts';
 import { judge } from './judge.ts';
 import type { Judgement } from './outcome.ts';
@@ -15,6 +15,7 @@ import { type DropReason, Stage } from './policy.ts';
 /** Opens and closes an execution: the outermost stage of every pipeline. */
 export class ExecutionScope extends Stage {
   override readonly frame = true;
+  override readonly slots: number;
   readonly pipeline: PipelineCore;
   readonly clock: Clock;
   private readonly nested: boolean;
@@ -30,12 +31,13 @@ export class ExecutionScope extends Stage {
     this.pipeline = pipeline;
     this.clock = clock;
     this.nested = nested;
+    this.slots = nested ? 1 : 0;
     this.scope = this;
     this.deadline = { label: `${pipeline.name}/deadline`, late: () => this.late() };
   }
 
   of(call: Call): Execution {
-    return call.memo[this.slot] as Execution;
+    return this.nested ? (call.memo[this.slot] as Execution) : call.root;
   }
 
   /** The function is called for it: counted. Answers whether somebody watches. */
@@ -43,14 +45,13 @@ export class ExecutionScope extends Stage {
     const execution = this.of(call);
     execution.called = true;
     this.pipeline.cells.attempts++;
-    return execution.interest !== 0;
+    return execution.watch !== null;
   }
 
   override enter(call: Call): void {
     const { pipeline } = this;
     if (this.nested && pipeline.disposed) return this.raise(call, refuse(pipeline, call.fn));
-    const execution = new Execution(call, this);
-    call.memo[this.slot] = execution;
+    const execution = this.nested ? this.open(call) : call;
     if (call.options !== noOptions && !this.nested) armDeadline(call, this);
     const { cells } = pipeline;
     cells.calls++;
@@ -61,18 +62,20 @@ export class ExecutionScope extends Stage {
     if (call.options !== noOptions && this.stillborn(call)) return;
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
-    call.heard = false;
     this.inner.enter(call);
   }
 
+  private open(call: Call): Execution {
+    return (call.memo[this.slot] = new NestedExecution(call, this));
+  }
+
   private watch(call: Call, execution: Execution, interest: Interest): void {
-    const watch = new Watch(this.clock.now());
+    const watch = new Watch(execution, interest, this.clock.now());
     execution.watch = watch;
-    execution.interest = interest;
     if (interest === 0) return;
     // What a nested execution began in. Only the first observer, OpenTelemetry's, is the same in every pipeline.
-    const parents = this.nested ? this.outer.about(call).tokens?.slice(0, 1) : undefined;
-    watch.tokens = this.pipeline.observers.start('execution', execution, parents);
+    const parents = this.nested ? this.outer.watched(call)?.tokens?.slice(0, 1) : undefined;
+    watch.tokens = this.pipeline.observers.start('execution', watch, parents);
   }
 
   /** Ends a call whose signal had aborted before it began. */
@@ -85,14 +88,18 @@ export class ExecutionScope extends Stage {
 
   override succeed(call: Call, value: unknown): void {
     const execution = this.of(call);
+    if (call.plain) this.close(execution, execution.rescued ? 'fallback' : 'success', undefined, undefined);
+    else this.weigh(call, execution, value);
+    if (call.at !== this.index) return call.discard(value);
+    call.at = this.outerIndex;
+    this.outer.succeed(call, value);
+  }
+
+  private weigh(call: Call, execution: Execution, value: unknown): void {
     const judged = judge(this, call, undefined, true, value);
     // A predicate may have ended the call just now.
-    const outcome = call.at === this.index ? execution.endedAs(judged) : 'cancelled';
+    const outcome = call.at === this.index ? endedAs(execution, judged) : 'cancelled';
     this.close(execution, outcome, undefined, judged, outcome === 'failure' ? { value } : undefined);
-    if (call.at !== this.index) return;
-    call.at--;
-    call.heard = true;
-    this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {
@@ -125,19 +132,19 @@ export class ExecutionScope extends Stage {
 
   private report(
     execution: Execution,
-    { startedAt, tokens }: Watch,
+    watch: Watch,
     outcome: OutcomeName,
     error: unknown,
     judged: Judgement | undefined,
     failing: Pick<SpanEnd, 'value'> | undefined,
   ): void {
     const { pipeline } = this;
+    const { startedAt, tokens, interest } = watch;
     const durationMs = this.clock.now() - startedAt;
     pipeline.latency?.record(durationMs);
-    const { interest, called, attempt } = execution;
     if (interest === 0) return;
-    const end = spanEnd(outcome, error, judged, durationMs, attempt, called, failing);
-    pipeline.observers.end('execution', tokens, end, execution);
+    const end = spanEnd(outcome, error, judged, durationMs, attemptsOf(execution), execution.called, failing);
+    pipeline.observers.end('execution', tokens, end, watch);
   }
 
   /** Runs user code inside what the observers made for it. */

@@ -2,7 +2,7 @@ import type { Call } from './call.ts';
 import { type AsyncContext, capture } from './context.ts';
 import { dueBefore } from './deadline.ts';
 import { because, isTimeoutError } from './errors.ts';
-import type { Attempt, Execution } from './execution.ts';
+import type { Attempt, Watch } from './execution.ts';
 import { follow } from './home.ts';
 import type { Giver } from './interrupt.ts';
 import type { Stage } from './policy.ts';
@@ -27,7 +27,7 @@ interface Stop {
   /** Who gave it up; `null` is the caller, or nobody yet. */
   by: Giver | null;
   /** What it was given up in; the call itself may be in another attempt, or a nested execution, by the time it ends. */
-  about: Attempt | Execution | null;
+  about: Attempt | Watch | null;
   /** Who waits for its end. */
   readonly waiting: (() => void)[];
 }
@@ -94,7 +94,7 @@ export class Work implements CallContext {
   abandon(reason: unknown, by: Giver | null): void {
     const { call, stage, stop } = this;
     (call.root.orphans ??= []).push(this);
-    this.stop = { reason: stop === null ? reason : stop.reason, by, about: stage.about(call), waiting: [] };
+    this.stop = { reason: stop === null ? reason : stop.reason, by, about: stage.watched(call), waiting: [] };
     if (stop === null) this.tell(reason);
   }
 

@@ -128,9 +128,7 @@ class BulkheadStage extends Stage {
 
   private seat(call: Call): void {
     call.memo[this.slot] = call.root.started satisfies Seat;
-    if (call.at !== this.index) return;
     call.at = this.innerIndex;
-    call.heard = false;
     this.inner.enter(call);
   }
 
@@ -153,8 +151,10 @@ class BulkheadStage extends Stage {
     if (ticket.state === 'expired') return this.reject(call, 'queue_timeout');
     if (deadline !== undefined) this.waits!.remove(deadline);
     const waitedMs = this.host.clock.now() - ticket.since;
-    if (this.execution(call).interest !== 0) this.tell(call, { type: 'dequeued', policy: this.label, waitedMs });
-    this.seat(call);
+    if ((this.execution(call).watch?.interest ?? 0) !== 0)
+      this.tell(call, { type: 'dequeued', policy: this.label, waitedMs });
+    // A listener may have ended the call, which has given the slot back.
+    if (call.at === this.index) this.seat(call);
   }
 
   private reject(call: Call, reason: 'bulkhead_full' | 'queue_timeout'): void {
@@ -166,9 +166,8 @@ class BulkheadStage extends Stage {
 
   override succeed(call: Call, value: unknown): void {
     this.leave(call);
-    if (call.at !== this.index) return;
-    call.at--;
-    call.heard = true;
+    if (call.at !== this.index) return call.discard(value);
+    call.at = this.outerIndex;
     this.outer.succeed(call, value);
   }
 

@@ -1,18 +1,21 @@
-import { type Admission, type BookOptions, CircuitBook, type CircuitRecord } from '../algorithms/circuit-book.ts';
+import {
+  type Admission,
+  type BookOptions,
+  CircuitBook,
+  type CircuitRecord,
+  nothing,
+} from '../algorithms/circuit-book.ts';
 import { conflict, isBreaker } from '../algorithms/circuit-options.ts';
-import type { CircuitSnapshots } from '../algorithms/circuit-state.ts';
 import type { Call } from '../core/call.ts';
+import { type CircuitControl, control, faultless } from '../core/circuit-control.ts';
 import { CircuitOpenError, withoutStack } from '../core/errors.ts';
-import { type Handle, handle } from '../core/handle.ts';
 import { judge } from '../core/judge.ts';
 import { oneClock } from '../core/one-clock.ts';
 import { callable, check, either, fields, isPlain, number, policyName, type Rules, shape } from '../core/options.ts';
-import { type Judgement, type Matcher, matcher, type When } from '../core/outcome.ts';
+import { type Matcher, matcher, type Verdict, type When } from '../core/outcome.ts';
 import { type DropReason, type Host, type Policy, Stage } from '../core/policy.ts';
 import { cockatielBackoff, judging } from '../core/policy-rules.ts';
 import { coarse, systemClock } from '../ports/clock.ts';
-import { warn } from '../ports/report.ts';
-import type { CircuitStateName } from '../telemetry/events.ts';
 
 /** Options of {@link circuitBreaker}; milliseconds throughout. */
 export interface CircuitBreakerOptions<R = any> extends BookOptions {
@@ -22,20 +25,6 @@ export interface CircuitBreakerOptions<R = any> extends BookOptions {
   readonly when?: When<R> | undefined;
   /** @default `pipeline/circuit_breaker` */
   readonly name?: string | undefined;
-}
-
-/** One circuit, or all of a policy. */
-export interface CircuitControl {
-  /** Computed when read: `half_open` as soon as the break is over. */
-  readonly state: CircuitStateName;
-  /** Rejects everything until disposed; holds add up. */
-  isolate(): Handle;
-  /** Lets everything through until disposed, and still counts; holds add up. */
-  disable(): Handle;
-  /** Closes it, with a fresh window. */
-  reset(): void;
-  /** State as plain JSON for `initialState`; manual holds are not in it. */
-  toJSON(): CircuitSnapshots;
 }
 
 /** A circuit breaker; `state` is the key-less circuit's, or the worst of the keys' own; holds on single keys are left out. */
@@ -93,28 +82,9 @@ export function circuitBreaker<R = any>(options: CircuitBreakerOptions<R> = {}):
   });
 }
 
-/** All circuits, or that of one key, looked up each time: it may have been forgotten and made anew. */
-function control(book: CircuitBook, key: string | undefined): CircuitControl {
-  const scope = () => (key === undefined ? undefined : book.record(key));
-  return {
-    get state() {
-      return faultless(book, book.state(book.glance(key)));
-    },
-    isolate: () => handle(book.hold('isolated', scope())),
-    disable: () => handle(book.hold('disabled', scope())),
-    reset: () => faultless(book, book.reset(book.glance(key))),
-    toJSON: () => faultless(book, book.toJSON(book.glance(key))),
-  };
-}
-
-/** An answer outside of any call, where no observer hears of the user code that failed on the way. */
-function faultless<T>(book: CircuitBook, answer: T): T {
-  for (const { where, error } of book.takeFaults())
-    warn(`A circuit breaker's ${where} threw; it went on without it.`, error);
-  return answer;
-}
-
 class CircuitBreakerStage extends Stage {
+  /** Its admission, how many user functions the call had started before, and where slowness counts when the first one inside began. */
+  override readonly slots: number;
   override readonly timesWork: boolean;
   private readonly book: CircuitBook;
   private readonly when: Matcher | undefined;
@@ -125,29 +95,24 @@ class CircuitBreakerStage extends Stage {
     this.book = book;
     this.when = when;
     this.timesWork = book.timed;
+    this.slots = book.timed ? 3 : 2;
     this.host = host;
-  }
-
-  private now(): number {
-    return this.timesWork ? this.host.clock.now() : coarse(this.host.clock);
   }
 
   override enter(call: Call): void {
     const { book } = this;
-    const now = this.now();
     const { key } = call.options;
-    const record = key === undefined ? book.main : book.record(key, now);
-    // A coarse reading may be older than the end of the break: nobody is turned away by it.
-    const admission = book.admit(record, now, call.invoked) ?? book.admit(record, book.now(), call.invoked);
+    const record = key === undefined ? book.main : book.record(key, coarse(this.host.clock));
+    const admission = book.admit(record);
     // Kept before anybody is told, because a listener may end the call.
     call.memo[this.slot] = admission;
+    call.memo[this.slot + 1] = call.invoked;
     if (book.hasNews(record)) this.announce(call, record);
     if (admission === undefined) return this.reject(call, record);
     if (this.heardBy(call))
       this.tell(call, { type: 'circuit_admission', policy: this.label, state: book.state(record) });
     if (call.at !== this.index) return;
     call.at = this.innerIndex;
-    call.heard = false;
     this.inner.enter(call);
   }
 
@@ -159,36 +124,43 @@ class CircuitBreakerStage extends Stage {
   }
 
   override started(call: Call, now: number): void {
-    (call.memo[this.slot] as Admission).startedAt ??= now;
+    call.memo[this.slot + 2] ??= now;
   }
 
   override succeed(call: Call, value: unknown): void {
-    this.settle(call, judge(this, call, this.when, true, value), undefined, value);
-    if (call.at !== this.index) return;
-    call.at--;
-    call.heard = true;
+    if (this.when === undefined && call.plain) this.settle(call, 'success');
+    else this.weigh(call, true, value);
+    if (call.at !== this.index) return call.discard(value);
+    call.at = this.outerIndex;
     this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {
-    this.settle(call, judge(this, call, this.when, false, error), error);
+    this.weigh(call, false, error);
     this.raise(call, error);
   }
 
-  override drop(call: Call, why: DropReason, reason: unknown): void {
-    const admission = call.memo[this.slot] as Admission | undefined;
-    // An outer timeout says something about the other side only if that was being asked.
-    const failed = why === 'timed_out' && admission !== undefined && call.invoked > admission.before;
-    this.settle(call, { verdict: failed ? 'failure' : 'ignored' }, failed ? reason : undefined);
+  private weigh(call: Call, ok: boolean, result: unknown): void {
+    const { verdict, breaker = verdict, errorType } = judge(this, call, this.when, ok, result);
+    this.settle(call, breaker, ok ? { error: undefined, errorType, value: result } : { error: result, errorType });
   }
 
-  private settle(call: Call, { verdict, breaker = verdict, errorType }: Judgement, error: unknown, value?: unknown) {
-    const admission = call.memo[this.slot] as Admission | undefined;
+  override drop(call: Call, why: DropReason, reason: unknown): void {
+    // An outer timeout says something about the other side only if that was being asked.
+    const failed = why === 'timed_out' && call.invoked > (call.memo[this.slot + 1] as number);
+    this.settle(call, failed ? 'failure' : 'ignored', failed ? { error: reason } : nothing);
+  }
+
+  private settle(call: Call, result: Verdict, ending = nothing): void {
+    const { book, slot } = this;
+    const { clock } = this.host;
+    const admission = call.memo[slot] as Admission | undefined;
     // A predicate may have ended the call meanwhile; its permit has been given back then.
     if (admission === undefined) return;
-    call.memo[this.slot] = undefined;
-    this.book.settle(admission, breaker, this.now(), error, errorType, value);
-    if (this.book.hasNews(admission.record)) this.announce(call, admission.record);
+    call.memo[slot] = undefined;
+    if (this.timesWork) book.settle(admission, result, clock.now(), ending, call.memo[slot + 2] as number | undefined);
+    else book.settle(admission, result, coarse(clock), ending);
+    if (book.hasNews(admission.record)) this.announce(call, admission.record);
   }
 
   /** Tells what changed, dated when it was due, and what failed on the way. */

@@ -1,7 +1,7 @@
 import type { Call } from '../core/call.ts';
 import { OwnDeadline } from '../core/deadlines.ts';
 import { because, TimeoutError, withoutStack } from '../core/errors.ts';
-import { spanEnd } from '../core/execution.ts';
+import { attemptsOf, spanEnd } from '../core/execution.ts';
 import { judge } from '../core/judge.ts';
 import { callable, check, either, isPlain, limitMs, needed, policyName, shape } from '../core/options.ts';
 import { type Judgement, matcher, type Outcome, outcomeOf, resultOf, type When } from '../core/outcome.ts';
@@ -47,11 +47,11 @@ export function fallback(options: To | FallbackOptions<unknown, unknown>): Polic
   const to = typeof given.to === 'function' ? given.to : { ...given.to };
   const when = matcher(given.when);
   const limited = timeoutMs < Number.POSITIVE_INFINITY;
-  const counts: FallbackStage['counts'] = { success: 0, failure: 0, timeouts: 0, late: 0 };
+  const counts = { success: 0, failure: 0, timeouts: 0, late: 0 };
   return {
     kind: 'fallback',
     name,
-    stage: (host) => new FallbackStage(to, timeoutMs, when, counts, host),
+    stage: (host) => new FallbackStage({ to, timeoutMs, when, counts }, host),
     snapshot: () => {
       const { success, failure, ...limits } = counts;
       return { kind: 'fallback', executions: { success, failure }, ...(limited && limits) };
@@ -59,61 +59,61 @@ export function fallback(options: To | FallbackOptions<unknown, unknown>): Polic
   };
 }
 
+interface State {
+  readonly to: To;
+  readonly timeoutMs: number;
+  readonly when: ReturnType<typeof matcher>;
+  readonly counts: Record<'success' | 'failure' | 'timeouts' | 'late', number>;
+}
+
 interface Answering {
   readonly outcome: Outcome;
   readonly errorType: string | undefined;
-  readonly tokens: unknown[] | undefined;
-  readonly startedAt: number;
+  tokens: unknown[] | undefined;
+  startedAt: number;
   deadline: OwnDeadline | undefined;
 }
 
 class FallbackStage extends Stage {
   override readonly rescues = true;
-  private readonly to: To;
-  private readonly timeoutMs: number;
-  private readonly when: ReturnType<typeof matcher>;
-  readonly counts: Record<'success' | 'failure' | 'timeouts' | 'late', number>;
+  private readonly state: State;
+  private readonly when: State['when'];
   private readonly host: Host;
 
-  constructor(
-    to: To,
-    timeoutMs: number,
-    when: ReturnType<typeof matcher>,
-    counts: FallbackStage['counts'],
-    host: Host,
-  ) {
+  constructor(state: State, host: Host) {
     super();
-    this.to = to;
-    this.timeoutMs = timeoutMs;
-    this.when = when;
-    this.counts = counts;
+    this.state = state;
+    this.when = state.when;
     this.host = host;
   }
 
   override succeed(call: Call, value: unknown): void {
-    const judged = judge(this, call, this.when, true, value);
-    if (judged.verdict === 'failure') return this.answer(call, outcomeOf(true, value), judged);
-    if (call.at !== this.index) return;
-    call.at--;
-    call.heard = true;
+    if (this.when !== undefined || !call.plain) return this.weigh(call, true, value);
+    call.at = this.outerIndex;
     this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {
-    const judged = judge(this, call, this.when, false, error);
-    if (judged.verdict !== 'failure') return this.raise(call, error);
-    this.answer(call, outcomeOf(false, error), judged);
+    this.weigh(call, false, error);
+  }
+
+  private weigh(call: Call, ok: boolean, result: unknown): void {
+    const judged = judge(this, call, this.when, ok, result);
+    if (judged.verdict === 'failure') this.answer(call, outcomeOf(ok, result), judged);
+    else if (ok) this.pass(call, result);
+    else this.raise(call, result);
   }
 
   private answer(call: Call, outcome: Outcome, { errorType }: Judgement): void {
     // A predicate may have ended the call.
-    if (call.at !== this.index) return;
-    const { to, timeoutMs } = this;
-    const about = this.about(call);
-    const live = typeof to === 'function' && about.interest !== 0;
-    const tokens = live ? this.scope.pipeline.observers.start('fallback', about, about.tokens) : undefined;
-    const startedAt = live ? this.host.clock.now() : 0;
-    const run: Answering = { outcome, errorType, tokens, startedAt, deadline: undefined };
+    if (call.at !== this.index) return call.lose(outcome);
+    const { to, timeoutMs } = this.state;
+    const about = this.watched(call);
+    const run: Answering = { outcome, errorType, tokens: undefined, startedAt: 0, deadline: undefined };
+    if (typeof to === 'function' && about !== null && about.interest !== 0) {
+      run.tokens = this.scope.pipeline.observers.start('fallback', about, about.tokens);
+      run.startedAt = this.host.clock.now();
+    }
     if (typeof to !== 'function') return this.answered(call, run, to.value);
     if (call.at !== this.index) return this.end(call, run, 'cancelled', undefined);
     call.memo[this.slot] = run;
@@ -127,12 +127,12 @@ class FallbackStage extends Stage {
 
   private expire(call: Call, run: Answering): void {
     call.run(() => {
-      const { timeoutMs } = this;
+      const { timeoutMs } = this.state;
       const { work } = call;
       // What it was for may have ended on the way here.
       if (work === null || call.memo[this.slot] !== run) return;
       const error = withoutStack(this.host.stackTraces, () => new TimeoutError(timeoutMs, this.origin(call)));
-      this.counts.timeouts++;
+      this.state.counts.timeouts++;
       if (this.heardBy(call)) this.tell(call, { type: 'timeout', policy: this.label, timeoutMs });
       if (call.work !== work) return;
       call.work = null;
@@ -146,7 +146,7 @@ class FallbackStage extends Stage {
   }
 
   override late(): void {
-    this.counts.late++;
+    this.state.counts.late++;
   }
 
   override returned(call: Call, value: unknown): void {
@@ -156,7 +156,7 @@ class FallbackStage extends Stage {
   }
 
   private answered(call: Call, { outcome, errorType }: Answering, value: unknown): void {
-    this.counts.success++;
+    this.state.counts.success++;
     this.execution(call).rescued = true;
     if (outcome.status === 'value' && outcome.value !== value) call.discard(outcome.value);
     if (this.heardBy(call))
@@ -167,10 +167,9 @@ class FallbackStage extends Stage {
   override threw(call: Call, error: unknown): void {
     const run = this.take(call)!;
     const { outcome, errorType } = run;
-    this.counts.failure++;
+    this.state.counts.failure++;
     this.end(call, run, 'failure', error);
-    if (outcome.status === 'value') call.discard(outcome.value);
-    else because(error, outcome.error);
+    if (outcome.status === 'failure') because(error, outcome.error);
     const what = { type: 'fallback', policy: this.label, result: 'failure', errorType, cause: error } as const;
     if (this.heardBy(call)) this.tell(call, { ...what, ...resultOf(outcome) });
     this.raise(call, error);
@@ -180,7 +179,6 @@ class FallbackStage extends Stage {
     const run = this.take(call);
     if (run === undefined) return;
     this.end(call, run, why === 'timed_out' ? 'failure' : 'cancelled', why === 'timed_out' ? reason : undefined);
-    if (run.outcome.status === 'value') call.discard(run.outcome.value);
   }
 
   /** Takes the run out: it ends once, also when a listener ends the call in the middle of that. */
@@ -191,10 +189,12 @@ class FallbackStage extends Stage {
     return run;
   }
 
-  private end(call: Call, { tokens, startedAt }: Answering, outcome: SpanEnd['outcome'], error: unknown): void {
+  private end(call: Call, run: Answering, outcome: SpanEnd['outcome'], error: unknown): void {
+    const { tokens, startedAt } = run;
+    if (outcome !== 'success') call.lose(run.outcome);
     if (tokens === undefined) return;
-    const { attempt } = this.execution(call);
-    const end = spanEnd(outcome, error, undefined, this.host.clock.now() - startedAt, attempt, true);
-    this.scope.pipeline.observers.end('fallback', tokens, end, this.about(call));
+    const attempts = attemptsOf(this.execution(call));
+    const end = spanEnd(outcome, error, undefined, this.host.clock.now() - startedAt, attempts, true);
+    this.scope.pipeline.observers.end('fallback', tokens, end, this.watched(call)!);
   }
 }

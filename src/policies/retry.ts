@@ -1,7 +1,7 @@
 import { type Backoff, type Delay, type Delays, delays, exponentialFullJitter } from '../algorithms/backoff.ts';
 import { count } from '../algorithms/counts.ts';
 import type { RetryBudgetRules } from '../algorithms/retry-budget.ts';
-import { RetryTally, retryAfterOf, Trial, wish } from '../algorithms/retry-decision.ts';
+import { RetryTally, retryAfterOf, successAfter, Trial, wish } from '../algorithms/retry-decision.ts';
 import type { Call } from '../core/call.ts';
 import { dueBefore } from '../core/deadline.ts';
 import { isRejectedError } from '../core/errors.ts';
@@ -99,21 +99,25 @@ class RetryStage extends Stage {
   }
 
   override succeed(call: Call, value: unknown): void {
-    const judged = judge(this, call, this.state.when, true, value);
-    if (judged.verdict === 'failure') return this.consider(call, outcomeOf(true, value), judged);
-    if (judged.verdict === 'success') this.state.budget?.tokens.success();
-    if (call.at !== this.index) return this.leave(call, outcomeOf(true, value));
-    this.close(call, call.memo[this.slot] === undefined ? 'success' : 'success_after_retry');
-    if (call.at !== this.index) return;
-    call.at--;
-    call.heard = true;
+    const { when, budget } = this.state;
+    if (when !== undefined || !call.plain) return this.weigh(call, true, value);
+    budget?.tokens.success();
+    this.close(call, successAfter(this.trial(call)));
+    if (call.at !== this.index) return call.discard(value);
+    call.at = this.outerIndex;
     this.outer.succeed(call, value);
   }
 
   override fail(call: Call, error: unknown): void {
-    const judged = judge(this, call, this.state.when, false, error);
-    if (judged.verdict === 'failure') return this.consider(call, outcomeOf(false, error), judged);
-    this.giveUp(call, outcomeOf(false, error), 'not_retryable');
+    this.weigh(call, false, error);
+  }
+
+  private weigh(call: Call, ok: boolean, result: unknown): void {
+    const [judged, outcome] = [judge(this, call, this.state.when, ok, result), outcomeOf(ok, result)];
+    if (judged.verdict === 'failure') return this.consider(call, outcome, judged);
+    if (!ok) return this.giveUp(call, outcome, 'not_retryable');
+    if (judged.verdict === 'success') this.state.budget?.tokens.success();
+    this.giveUp(call, outcome, successAfter(this.trial(call)));
   }
 
   /** Goes again after a pause, or says why not. The pause is asked for first, and its token taken, before any waiting. */
@@ -131,7 +135,7 @@ class RetryStage extends Stage {
     const question = { backoff, wishMs, maxWishMs, now, due: dueBefore(call, this.index), budget: budget?.tokens };
     const answer = trial.decide(question);
     if (typeof answer === 'string') return this.giveUp(call, outcome, answer);
-    if (outcome.status === 'value') call.discard(outcome.value);
+    call.lose(outcome);
     if (this.heardBy(call))
       this.tell(call, {
         type: 'retry',
@@ -163,7 +167,7 @@ class RetryStage extends Stage {
     const trial = this.trial(call)!;
     trial.begin();
     this.state.tally.attempts++;
-    this.execution(call).again = { kind: 'retry', delayMs: trial.delayMs };
+    this.execution(call).watch?.repeats('retry', trial.delayMs);
     this.again(call);
   }
 
@@ -177,7 +181,7 @@ class RetryStage extends Stage {
   /** User code ended the call in the middle of it. */
   private leave(call: Call, outcome: Outcome): void {
     this.close(call, 'cancelled');
-    if (outcome.status === 'value') call.discard(outcome.value);
+    call.lose(outcome);
   }
 
   override drop(call: Call, why: DropReason): void {

@@ -86,9 +86,7 @@ class TimeoutStage extends Stage {
     if (this.cooperative) call.memo[this.slot + 1] = call.root.started;
     if (list === undefined) return this.ask(call);
     call.memo[this.slot] = list.add(call);
-    if (call.at !== this.index) return;
     call.at = this.innerIndex;
-    call.heard = false;
     this.inner.enter(call);
   }
 
@@ -150,9 +148,7 @@ class TimeoutStage extends Stage {
 
   override succeed(call: Call, value: unknown): void {
     this.disarm(call);
-    if (call.at !== this.index) return;
-    call.at--;
-    call.heard = true;
+    call.at = this.outerIndex;
     this.outer.succeed(call, value);
   }
 

@@ -61,10 +61,10 @@ describe('news of a circuit', () => {
     const { it, time, call } = book({ consecutiveFailures: 1, breakMs: 1_000, halfOpenCalls: 1, halfOpenMs: 500 });
     call(undefined, 'failure', 'first');
     time.now = 1_000;
-    const probe = it.admit(it.main, 1_000, 0)!;
+    const probe = it.admit(it.main)!;
     it.news(it.main);
     time.now = 1_600;
-    it.settle(probe, 'failure', 1_600, 'late', 'Late');
+    it.settle(probe, 'failure', 1_600, { error: 'late', errorType: 'Late' });
     expect(it.news(it.main)).toEqual([
       {
         from: 'half_open',
@@ -99,7 +99,7 @@ describe('news of a circuit', () => {
     call(undefined, 'failure');
     it.news(it.main);
     time.now = 1_000;
-    it.main.circuit.advance(1_000);
+    it.read();
     expect(it.hasNews(it.main)).toBe(true);
     expect(lines(it.news(it.main))).toEqual(['1000: open > half_open']);
     expect(it.read().transitions).toMatchObject({ open: 1, half_open: 1 });
@@ -274,10 +274,10 @@ describe('what opened a circuit', () => {
     };
     const { it, time } = book({ breakMs, slowMs: 100, halfOpenCalls: 1, ...options });
     for (const [result, error, value, tookMs] of ends) {
-      const admission = it.admit(it.main, time.now, 0)!;
-      admission.startedAt = time.now;
+      const admission = it.admit(it.main)!;
+      const startedAt = time.now;
       time.now += tookMs;
-      it.settle(admission, result, time.now, error, undefined, value);
+      it.settle(admission, result, time.now, { error, value }, startedAt);
     }
     return heard;
   };

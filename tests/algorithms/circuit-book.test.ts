@@ -57,15 +57,13 @@ describe('CircuitBook', () => {
   it('measures slowness from the start of the work', () => {
     const { it, time } = book({ slowMs: 100, minimumCalls: 1 });
     expect(it.timed).toBe(true);
-    const waited = it.admit(it.main, 0, 0)!;
-    waited.startedAt = 500;
+    const waited = it.admit(it.main)!;
     time.now = 550;
-    it.settle(waited, 'success', 550, undefined);
+    it.settle(waited, 'success', 550, undefined, 500);
     expect(it.state(it.main)).toBe('closed');
     it.reset(undefined);
-    const slow = it.admit(it.main, 550, 0)!;
-    slow.startedAt = 550;
-    it.settle(slow, 'success', 700, undefined);
+    const slow = it.admit(it.main)!;
+    it.settle(slow, 'success', 700, undefined, 550);
     expect(it.state(it.main)).toBe('open');
     expect(book().it.timed).toBe(false);
   });
@@ -78,8 +76,8 @@ describe('CircuitBook', () => {
     expect(it.state(it.main)).toBe('isolated');
     b();
     expect(it.state(it.main)).toBe('disabled');
-    const admission = it.admit(it.main, 0, 0)!;
-    it.settle(admission, 'failure', 0, undefined);
+    const admission = it.admit(it.main)!;
+    it.settle(admission, 'failure', 0);
     c();
     expect(it.state(it.main)).toBe('closed');
   });
@@ -89,7 +87,7 @@ describe('CircuitBook', () => {
     call('open', 'failure');
     it.news(it.record('open'));
     const release = it.hold('isolated', it.record('held'));
-    it.admit(it.record('busy'), 0, 0);
+    it.admit(it.record('busy'));
     for (let n = 0; n < 20; n++) call(`k${n}`, 'success');
     expect(it.state(it.record('open'))).toBe('open');
     expect(it.state(it.record('held'))).toBe('isolated');

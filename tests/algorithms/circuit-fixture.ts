@@ -41,9 +41,9 @@ export function book(
     errorType?: string,
   ) => {
     const record = key === undefined ? it.main : it.record(key, time.now);
-    const admission = it.admit(record, time.now, 0);
+    const admission = it.admit(record);
     if (admission === undefined) it.refuse(record);
-    else it.settle(admission, result, time.now, error, errorType);
+    else it.settle(admission, result, time.now, { error, errorType });
     return admission !== undefined;
   };
   return { it, time, call };

@@ -87,14 +87,13 @@ class Pair {
 
   come(key: string | undefined, timed: boolean): void {
     const { record } = this.record(key);
-    const admission = this.book.admit(record, this.now, 0);
+    const admission = this.book.admit(record);
     const ticket = this.model.admit(key, this.now, timed);
     if ('reason' in ticket) {
       same('let in', admission, undefined);
       same('refusal', this.book.refuse(record), ticket);
     } else {
       if (admission === undefined) throw new Error('turned away, but the model lets it in');
-      admission.startedAt = ticket.startedAt;
       this.inside.push({ admission, ticket });
     }
   }
@@ -102,7 +101,7 @@ class Pair {
   settle(which: number, result: Settlement): void {
     const [{ admission, ticket }] = this.inside.splice(which % this.inside.length, 1) as [Pair['inside'][0]];
     const error = result === 'failure' ? `failure at ${this.now}` : undefined;
-    this.book.settle(admission, result, this.now, error);
+    this.book.settle(admission, result, this.now, { error }, ticket.startedAt);
     this.model.settle(ticket, result, this.now, error);
   }
 
