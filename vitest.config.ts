@@ -4,7 +4,12 @@ import { defineConfig } from 'vitest/config';
 const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
 
 /** Tests that start processes on the built package; the setup builds and packs it once, and only when one of them runs. */
-const onTheBuild = ['tests/package/**/*.test.ts', 'tests/examples.test.ts', 'tests/demo/run.test.ts'];
+const onTheBuild = [
+  'tests/package/**/*.test.ts',
+  'tests/bench/instructions.test.ts',
+  'tests/examples.test.ts',
+  'tests/demo/run.test.ts',
+];
 const notTests = ['tests/sdk2/**', 'tests/consumers/**', '**/node_modules/**'];
 
 export default defineConfig({

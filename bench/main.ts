@@ -1,71 +1,80 @@
 /**
- * What five policies cost, beside a bare await and beside the peers. Each case runs in a process of its own together with
- * the bare await, several times; the table shows medians. `--check` only shows that every case runs, in one short process
- * each: the figures of that mean nothing.
+ * What resilience costs, beside bare functions and beside the peers: `npm run bench` measures everything, `npm run bench --
+ * calls http` those parts. `bench/README.md` says what the rows mean.
  */
-import { execFileSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { bare, variants } from './cases.ts';
-import { compare, interleaved, median, type Reading } from './measure.ts';
-import { compared, signals } from './telemetry.ts';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Figure, PartModule } from './part.ts';
+import { barChart, curves } from './plot.ts';
+import { progressBar } from './progress.ts';
+import { reportOf, textOf } from './report.ts';
 
-const check = process.argv.includes('--check');
-const given = (name: string) =>
-  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3);
-const only = given('case');
-const signal = given('signal');
+/** In the order in which they run. */
+const parts: Readonly<Record<string, () => Promise<PartModule>>> = {
+  calls: () => import('./calls.ts'),
+  telemetry: () => import('./telemetry.ts'),
+  growth: () => import('./growth.ts'),
+  steady: () => import('./steady.ts'),
+  http: () => import('./http.ts'),
+  import: () => import('./import.ts'),
+};
+const names = Object.keys(parts);
 
-if (signal !== undefined) {
-  // What each adds to a call of its round, so that the call itself is no part of the ratio.
-  const rows = await interleaved(compared(signals[signal]!), check ? 1 : 15, check ? 100 : 5_000);
-  console.log(JSON.stringify(rows.map(([off, ours, byHand]) => [ours! - off!, byHand! - off!])));
-  process.exit(0);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    check: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    markdown: { type: 'boolean', default: false },
+    svg: { type: 'string' },
+    // Of a process that measures one thing for another.
+    only: { type: 'string' },
+    one: { type: 'string' },
+  },
+});
+const { check } = values;
+
+if (values.only !== undefined) {
+  const { measureOne } = await parts[values.only]!();
+  const answer = await measureOne!(JSON.parse(values.one!), check);
+  // Timers of the peers would hold the process.
+  process.stdout.write(JSON.stringify(answer), () => process.exit(0));
+} else {
+  const unknown = positionals.filter((name) => !names.includes(name));
+  if (unknown.length > 0)
+    throw new TypeError(`Cannot measure ${unknown.join(', ')}: the parts are ${names.join(', ')}`);
+  await measure(positionals.length > 0 ? positionals : names);
 }
 
-if (only !== undefined) {
-  const variant = { name: only, call: variants[only]!() };
-  const reading = check ? await compare(bare, variant, 1, 100) : await compare(bare, variant, 15, 20_000);
-  console.log(JSON.stringify(reading));
-  // opossum's intervals would hold the process.
-  process.exit(0);
+async function measure(wanted: readonly string[]): Promise<void> {
+  const bar = progressBar(process.stderr);
+  const modules = await Promise.all(wanted.map((name) => parts[name]!()));
+  const figures: Figure[] = [];
+  const took: Record<string, number> = {};
+  for (const { part } of modules) {
+    const start = performance.now();
+    const progress = (done: number, total: number, what: string) => bar.show(part.name, done, total, what);
+    figures.push(...(await part.run({ check, progress })));
+    took[part.name] = (performance.now() - start) / 1000;
+  }
+  bar.clear();
+  const report = reportOf(figures, took, check);
+  if (values.svg !== undefined) draw(values.svg, modules, figures);
+  const all = modules.map(({ part }) => part);
+  console.log(values.json ? JSON.stringify(report, undefined, 2) : textOf(report, all, values.markdown));
+
+  const missing = report.budget.filter(({ verdict }) => verdict === 'not measured').map(({ what }) => what);
+  // Else a row of the budget could lose its figure and nobody would see it.
+  if (wanted.length === names.length && missing.length > 0)
+    throw new Error(`Nothing was measured for these rows of the budget: ${missing.join('; ')}`);
 }
 
-const processes = check ? 1 : 7;
-const names = Object.keys(variants);
-const readings = new Map<string, Reading[]>(names.map((name) => [name, []]));
-// Case by case within each round, so that a machine that slows down does so for all.
-for (let round = 0; round < processes; round++)
-  for (const name of names) readings.get(name)!.push(run(`--case=${name}`));
-
-/** One case in a process of its own. */
-function run(which: string) {
-  const args = [fileURLToPath(import.meta.url), which, ...(check ? ['--check'] : [])];
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }));
-}
-
-const ratioOf = (name: string) => median(readings.get(name)!.map(({ ratio }) => ratio));
-const width = Math.max(...names.map(({ length }) => length));
-console.log(`Node ${process.version}; medians of ${processes} processes per case, ratios to a bare await beside it\n`);
-console.log(`${'case'.padEnd(width)}  ${'ns/call'.padStart(9)}  ${'x bare'.padStart(8)}`);
-for (const name of names) {
-  const ns = median(readings.get(name)!.map(({ nsPerCall }) => nsPerCall));
-  console.log(`${name.padEnd(width)}  ${ns.toFixed(0).padStart(9)}  ${ratioOf(name).toFixed(1).padStart(8)}`);
-}
-const ours = ratioOf('five policies, telemetry on, no SDK');
-const cockatiel = ratioOf("cockatiel's five") / ours;
-console.log(`\nfive policies without an SDK: ${ours.toFixed(1)} x a bare await (bar: at most 10)`);
-console.log(`cockatiel's five: ${cockatiel.toFixed(1)} x ours (bar: at least 10)`);
-
-console.log(
-  `\nwhat telemetry adds to a call of five policies, beside a span per policy and a counter per event by hand\n`,
-);
-console.log(`${'signals'.padEnd(width)}  ${'ns, ours'.padStart(9)}  ${'by hand'.padStart(9)}  ${'x ours'.padStart(8)}`);
-for (const name of Object.keys(signals)) {
-  const rows: number[][] = [];
-  for (let round = 0; round < (check ? 1 : 3); round++) rows.push(...run(`--signal=${name}`));
-  const [ours, byHand] = [0, 1].map((column) => median(rows.map((row) => row[column]!)));
-  const ratio = median(rows.map(([own, hand]) => hand! / own!));
-  console.log(
-    `${name.padEnd(width)}  ${ours!.toFixed(0).padStart(9)}  ${byHand!.toFixed(0).padStart(9)}  ${ratio.toFixed(1).padStart(8)}`,
-  );
+function draw(folder: string, modules: readonly PartModule[], figures: readonly Figure[]): void {
+  mkdirSync(folder, { recursive: true });
+  for (const { part } of modules) {
+    const own = figures.filter((one) => one.part === part.name);
+    for (const plot of part.plots?.(own) ?? []) writeFileSync(join(folder, `${plot.name}.svg`), curves(plot));
+    for (const bars of part.bars?.(own) ?? []) writeFileSync(join(folder, `${bars.name}.svg`), barChart(bars));
+  }
 }
