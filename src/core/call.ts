@@ -92,6 +92,7 @@ export class Call implements Execution {
     asOutcome: boolean,
     parent: Call | null,
     base: number,
+    plain: boolean,
   ) {
     this.stages = stages;
     this.memo = memo;
@@ -101,7 +102,7 @@ export class Call implements Execution {
     this.parent = parent;
     this.root = parent === null ? this : parent.root;
     this.base = base;
-    this.plain = options.classify === undefined && (stages[0] as ExecutionScope).plain;
+    this.plain = plain;
     this.at = base + 1;
   }
 
@@ -115,7 +116,7 @@ export class Call implements Execution {
 
   /** The same call once more, for what is inside `stage`. It comes back to that stage, as itself. */
   fork(stage: Stage): Call {
-    const fork = new Call(this.stages, this.memo.slice(), this.fn, this.options, false, this, stage.index);
+    const fork = new Call(this.stages, this.memo.slice(), this.fn, this.options, false, this, stage.index, this.plain);
     fork.memo.fill(undefined, stage.nextSlot);
     fork.at = stage.innerIndex;
     return fork;

@@ -102,7 +102,6 @@ export function compose(core: PipelineCore, listen: () => void): Stage[] {
   const closest = row.findLast((stage) => stage instanceof ExecutionScope || stage instanceof AttemptScope)!;
   add(new Invoke(row), closest.scope, closest.label, closest.attempts);
   row.forEach(layDetour);
-  const root = row[0] as ExecutionScope;
-  root.plain = row.every((stage) => stage.scope.pipeline.classify === undefined);
+  core.plain = row.every((stage) => stage.scope.pipeline.classify === undefined);
   return row;
 }

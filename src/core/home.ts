@@ -14,13 +14,21 @@ export function settlement(call: Call): Promise<unknown> {
 /** The outermost stage has answered, or the call was given up. */
 export function finish(call: Call, ok: boolean, result: unknown): void {
   if (call.ended) return;
-  call.seat?.hub.leave(call.seat);
-  call.alarm?.cancel();
+  if (call.seat !== null || call.alarm !== null) letGo(call);
   call.ended = true;
   call.ok = ok;
   call.result = result;
   // Settling a promise twice costs more than a whole stage, so a chain that is under way carries the result itself.
-  if (call.chained) return;
+  if (!call.chained) send(call);
+}
+
+/** Nothing from outside will end it any more. */
+function letGo({ seat, alarm }: Call): void {
+  seat?.hub.leave(seat);
+  alarm?.cancel();
+}
+
+function send(call: Call): void {
   if (call.resolve !== null) deliver(call);
   if (call.wake !== null) call.wake(WOKEN);
 }

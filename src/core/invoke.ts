@@ -16,6 +16,9 @@ export class Invoke extends Stage {
   private readonly outermost: ExecutionScope;
   private readonly nested: readonly ExecutionScope[];
 
+  /** Neither of them. */
+  private readonly simple: boolean;
+
   /** The attempts it is part of. */
   private readonly around: readonly AttemptScope[];
 
@@ -23,18 +26,26 @@ export class Invoke extends Stage {
     super();
     this.timed = row.filter((stage) => stage.timesWork);
     [this.outermost, ...this.nested] = row.filter((stage) => stage instanceof ExecutionScope) as [ExecutionScope];
+    this.simple = this.timed.length + this.nested.length === 0;
     this.around = row.filter((stage) => stage instanceof AttemptScope);
   }
 
   override enter(call: Call): void {
     if (call.root.deadline !== null && this.tooLate(call, call.root.deadline)) return;
     let watched = this.outermost.called(call);
-    for (const scope of this.nested) if (scope.called(call)) watched = true;
-    if (this.timed.length > 0) this.time(call);
+    if (!this.simple && this.alsoCalled(call)) watched = true;
     call.invoked++;
     if (call.parent !== null) this.count(call.parent);
     const work = new Work(call, this, this.attemptOf(call));
     work.start(call.fn, watched ? this.seen(call) : undefined);
+  }
+
+  /** The same for nested pipelines and stages that measure. */
+  private alsoCalled(call: Call): boolean {
+    let watched = false;
+    for (const scope of this.nested) if (scope.called(call)) watched = true;
+    if (this.timed.length > 0) this.time(call);
+    return watched;
   }
 
   /** Ends a call whose deadline has passed. */

@@ -65,6 +65,8 @@ export class PipelineCore implements PipelineInfo {
   stages: readonly Stage[] = [];
   /** The memo of a call that has not begun. */
   blank: unknown[] = [];
+  /** Whether no pipeline in the row classifies. */
+  plain = false;
   repeats = false;
   /** Holds per policy that calls go past, and every row its stages stand in, those of outer pipelines included. */
   readonly bypassed = new Map<string, number>();

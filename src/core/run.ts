@@ -39,7 +39,8 @@ function room({ blank }: PipelineCore): unknown[] {
 }
 
 function begin(core: PipelineCore, fn: Fn, options: RunOptions, asOutcome: boolean): Promise<unknown> {
-  const call = new Call(core.stages, room(core), fn, options, asOutcome, null, -1);
+  const plain = core.plain && options.classify === undefined;
+  const call = new Call(core.stages, room(core), fn, options, asOutcome, null, -1, plain);
   if (options !== noOptions) Hub.join(options.signal, call);
   call.begin();
   return call.promise ?? settlement(call);

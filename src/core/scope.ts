@@ -19,8 +19,6 @@ export class ExecutionScope extends Stage {
   readonly pipeline: PipelineCore;
   readonly clock: Clock;
   private readonly nested: boolean;
-  /** Of the outermost: whether no pipeline in the row classifies. */
-  plain = false;
   /** Of the outermost: the stage that hears of the deadline, which is the last leading fallback, or this. */
   guard = 0;
   /** Who gives work up at the deadline. */
