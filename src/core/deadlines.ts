@@ -1,4 +1,4 @@
-import { type Clock, era, type Timer } from '../ports/clock.ts';
+import { type Beginning, beginning, begunAt, type Clock, era, type Timer } from '../ports/clock.ts';
 import { warn } from '../ports/report.ts';
 import { type Idle, sweepSoon } from './idle.ts';
 
@@ -7,16 +7,16 @@ const STALL_MS = 10;
 
 /** One deadline in a list; every call with a timeout has one, so it is as small as can be. */
 export class Deadline<T = unknown> {
-  /** Milliseconds on the clock. */
-  readonly due: number;
+  /** When its time began. */
+  readonly since: Beginning;
   /** What it is about. */
   readonly subject: T;
   previous: Deadline<T> | null;
   /** The last one's is the first: a ring. `null` when it has been removed. */
   next: Deadline<T> | null;
 
-  constructor(subject: T, due: number, previous: Deadline<T> | null) {
-    this.due = due;
+  constructor(subject: T, since: Beginning, previous: Deadline<T> | null) {
+    this.since = since;
     this.subject = subject;
     this.previous = previous;
     this.next = previous === null ? this : previous.next;
@@ -64,7 +64,7 @@ export class DeadlineList<T> implements Idle {
   /** A deadline from now on, to be removed when it does not matter any more. */
   add(subject: T): Deadline<T> {
     const { last } = this;
-    const deadline = new Deadline(subject, this.clock.now() + this.ms, last);
+    const deadline = new Deadline(subject, beginning(this.clock), last);
     if (last !== null) last.next = deadline;
     this.last = deadline;
     if (this.armedIn !== era) this.start(deadline);
@@ -88,8 +88,14 @@ export class DeadlineList<T> implements Idle {
 
   /** `added` is the first of all, or the first since somebody has replaced the timers. */
   private start(added: Deadline<T>): void {
+    const first = this.first!;
     // What was added is due `ms` from now.
-    this.arm(this.ms - (added.due - this.first!.due));
+    this.arm(first === added ? this.ms : this.ms - (this.dueOf(added) - this.dueOf(first)));
+  }
+
+  /** When that is, in milliseconds on the clock. */
+  dueOf({ since }: Deadline<T>): number {
+    return begunAt(since) + this.ms;
   }
 
   private arm(ms: number): void {
@@ -115,21 +121,21 @@ export class DeadlineList<T> implements Idle {
       return;
     }
     const now = this.clock.now();
-    const late = now - this.first.due;
+    const late = now - this.dueOf(this.first);
     if (late > STALL_MS && !this.graced) {
       this.graced = true;
       this.arm(0);
       return;
     }
     this.graced = false;
-    while (this.first !== null && this.first.due <= now) {
+    while (this.first !== null && this.dueOf(this.first) <= now) {
       const deadline: Deadline<T> = this.first;
       this.remove(deadline);
       fired(this.fire, deadline.subject);
     }
     // User code run by what expired may have armed it for a deadline of its own, which is later than what remains.
     if (this.first === null) return;
-    this.arm(this.first.due - now);
+    this.arm(this.dueOf(this.first) - now);
   }
 
   /** Nobody has waited for a whole turn: no timer is left behind. */

@@ -166,6 +166,8 @@ class TimeoutStage extends Stage {
   }
 
   override due(call: Call): number {
-    return (call.memo[this.slot] as Deadline | OwnDeadline | undefined)?.due ?? Number.POSITIVE_INFINITY;
+    const deadline = call.memo[this.slot];
+    if (deadline === undefined) return Number.POSITIVE_INFINITY;
+    return this.list === undefined ? (deadline as OwnDeadline).due : this.list.dueOf(deadline as Deadline<Call>);
   }
 }

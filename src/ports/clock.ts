@@ -24,11 +24,26 @@ export interface Clock {
   after(ms: number, fn: () => void): Timer;
   /** A reading in milliseconds that may be a few of them old, for windows; a clock without it is asked `now()`. */
   coarse?(): number;
+  /** The time for what begins now, as exact as {@link now}, but perhaps to be read later; a clock without it is asked `now()`. */
+  begin?(): Beginning;
 }
+
+/** When something began, in milliseconds, or where to read that. */
+export type Beginning = number | SharedReading;
 
 /** The coarse reading of a clock that has one, else the exact one; milliseconds. */
 export function coarse(clock: Clock): number {
   return clock.coarse === undefined ? clock.now() : clock.coarse();
+}
+
+/** The time for what begins now. */
+export function beginning(clock: Clock): Beginning {
+  return clock.begin === undefined ? clock.now() : clock.begin();
+}
+
+/** When it began, in milliseconds: never before it did, and no later than the turn of the event loop in which it did. */
+export function begunAt(beginning: Beginning): number {
+  return typeof beginning === 'number' ? beginning : beginning.read();
 }
 
 /** The longest delay `setTimeout` holds, in milliseconds; beyond it Node fires after 1 ms. */
@@ -43,40 +58,48 @@ const coarseMs = 5;
  */
 const coarseReads = 64;
 
-let coarseReading = 0;
-let coarseLeft = 0;
-let coarseArmed = false;
+/**
+ * The last coarse reading, in fields of one object: V8 looks at a module's own variables twice, to see that they are set.
+ * A field that has not always held a number keeps one as it is, instead of wrapping it anew for each read.
+ */
+const coarsely: { reading: number | undefined; left: number; armed: boolean } = {
+  reading: undefined,
+  left: 0,
+  armed: false,
+};
 
 /**
- * Looked up once, because on the global object `performance` is a getter that costs as much as the reading itself; and
- * again when somebody has replaced the timers, as test runners do. That is a look at a plain property, which is free.
+ * The host, looked up once, because on the global object `performance` is a getter that costs as much as the reading
+ * itself; and again when somebody has replaced the timers, as test runners do. That is a look at a plain property, which
+ * is free. What is read is `performance`, or one that was put in its place, shifted so that time goes on.
  */
-let found = performance;
-let timers = setTimeout;
-
-/** What is read: `performance`, or one that was put in its place, shifted so that time goes on. */
-let host: Pick<Clock, 'now'> = found;
+const host: { timers: typeof setTimeout; found: typeof performance; clock: Pick<Clock, 'now'> } = {
+  timers: setTimeout,
+  found: performance,
+  clock: performance,
+};
 
 /** How often somebody has replaced the timers, seen from 1: those asked for in an earlier era may never come. */
 export let era = 1;
 
 function now(): number {
-  if (setTimeout !== timers) follow();
-  return host.now();
+  if (setTimeout !== host.timers) follow();
+  return host.clock.now();
 }
 
 function follow(): void {
   era++;
-  timers = setTimeout;
-  if (performance !== found) {
+  host.timers = setTimeout;
+  if (performance !== host.found) {
     const clock = performance;
     // Whole milliseconds, or sums with the round figures of a fake clock would no longer be exact.
-    const shift = Math.ceil(host.now() - clock.now());
-    found = clock;
-    host = { now: () => clock.now() + shift };
+    const shift = Math.ceil(host.clock.now() - clock.now());
+    host.found = clock;
+    host.clock = { now: () => clock.now() + shift };
   }
-  // The timer that ends the coarse reading has gone with the others.
+  // What ends the readings that are shared has gone with the others.
   endCoarse();
+  endBurst();
 }
 
 /** The host's clock: `performance.now()` and `setTimeout`. */
@@ -91,25 +114,89 @@ export const systemClock: Clock = {
   },
 
   coarse() {
-    if (coarseLeft === 0 || setTimeout !== timers) return readCoarse();
-    coarseLeft--;
-    return coarseReading;
+    if (coarsely.left === 0 || setTimeout !== host.timers) return readCoarse();
+    coarsely.left--;
+    return coarsely.reading!;
+  },
+
+  begin() {
+    if (burst.left === 0 || setTimeout !== host.timers) return beginAnew();
+    burst.left--;
+    return burst.shared!;
   },
 };
 
 function readCoarse(): number {
-  coarseLeft = coarseReads - 1;
+  coarsely.left = coarseReads - 1;
   // Armed by activity and never by itself, so that an idle process has no timer of ours.
-  if (!coarseArmed) {
-    coarseArmed = true;
+  if (!coarsely.armed) {
+    coarsely.armed = true;
     unref(setTimeout(endCoarse, coarseMs));
   }
-  return (coarseReading = now());
+  return (coarsely.reading = now());
 }
 
 function endCoarse(): void {
-  coarseLeft = 0;
-  coarseArmed = false;
+  coarsely.left = 0;
+  coarsely.armed = false;
+}
+
+/** Beginnings at most so far apart, in milliseconds, are of one turn of the event loop: a turn of its own takes longer. */
+const closeMs = 0.005;
+
+/** So many of them in a row make a burst. */
+const closeOnes = 8;
+
+/** The most that share a reading. */
+const sharers = 64;
+
+/**
+ * A reading that a burst of beginnings shares, because the clock costs more than everything else that begins with a call.
+ * It is taken when all of them have begun: after so many, when somebody asks, or when the turn ends, so that what is due
+ * some time after it is never early. Calls that come one by one, as requests do, have readings of their own.
+ */
+class SharedReading {
+  private at: number | undefined = undefined;
+
+  read(): number {
+    if (this.at === undefined) {
+      this.at = now();
+      if (burst.shared === this) endBurst();
+    }
+    return this.at;
+  }
+}
+
+const burst: { shared: SharedReading | null; left: number; close: number; last: number; since: number; ends: unknown } =
+  { shared: null, left: 0, close: 0, last: 0, since: 1, ends: undefined };
+
+function beginAnew(): Beginning {
+  const { close, last, since, shared } = burst;
+  const at = shared === null ? now() : shared.read();
+  burst.last = at;
+  burst.close = at - last <= closeMs * since ? close + 1 : 0;
+  burst.since = 1;
+  // With timers that somebody has replaced a turn may never end.
+  if (burst.close >= closeOnes && era === 1) share();
+  return at;
+}
+
+function share(): void {
+  burst.shared = new SharedReading();
+  burst.left = burst.since = sharers;
+  if (burst.ends === turns()) return;
+  burst.ends = turns();
+  soon(() => {
+    burst.ends = undefined;
+    burst.shared?.read();
+    endBurst();
+  });
+}
+
+function endBurst(): void {
+  burst.shared = null;
+  burst.left = burst.close = 0;
+  burst.since = 1;
 }
 
 type Handle = ReturnType<typeof setTimeout>;
