@@ -107,7 +107,7 @@ function figuresOf(row: Row, readings: Map<string, Reading[]>, bytes: Map<string
     const values = {
       ns: median(all.map(({ ns }) => ns)),
       ratio: median(ratios),
-      wallRatio: median(all.map(({ wallRatio }) => wallRatio)),
+      cpuRatio: median(all.map(({ cpuRatio }) => cpuRatio)),
       lowest: Math.min(...ratios),
       highest: Math.max(...ratios),
       ...bytes.get(keyOf(row.name, series)),
@@ -126,7 +126,7 @@ const groups: Readonly<Record<Row['group'], string>> = {
 
 const units = {
   ratio: 'times the bare function',
-  ns: 'nanoseconds of processor time per call, and of time where it was retried',
+  ns: 'nanoseconds per call, of processor time where it timed out',
   bytes: 'bytes allocated per call',
 } as const;
 

@@ -30,7 +30,7 @@ export interface Rounds {
   readonly warmCalls: number;
   /** Calls of a round in place of `roundMs`. */
   readonly calls?: number;
-  /** @default 'process' */
+  /** @default 'wall' */
   readonly clock?: Clock;
 }
 
@@ -40,8 +40,8 @@ export interface Reading {
   readonly bareNs: number;
   /** Times the base of the same round. */
   readonly ratio: number;
-  /** The same by the time that passed, whatever the clock. */
-  readonly wallRatio: number;
+  /** The same by processor time, whatever the clock. */
+  readonly cpuRatio: number;
 }
 
 export async function compare(base: Contender, contender: Contender, rounds: Rounds): Promise<Reading> {
@@ -52,7 +52,7 @@ export async function compare(base: Contender, contender: Contender, rounds: Rou
     ns: median(times.map(([, own]) => own![clock])),
     bareNs: median(times.map(([bare]) => bare![clock])),
     ratio: ratioBy(clock),
-    wallRatio: ratioBy('wall'),
+    cpuRatio: ratioBy('process'),
   };
 }
 
@@ -100,12 +100,12 @@ const atOnce = 64;
 
 /** What a call costs. */
 type Clock =
-  /** Processor time of the whole process, its collector's threads included: a neighbour on the machine takes nothing of it. */
-  | 'process'
-  /** Time passed, where a call waits for something. */
-  | 'wall';
+  /** Time passed: what a caller waits for. */
+  | 'wall'
+  /** Processor time of the whole process, threads that compile and collect beside the loop included: for calls that wait for a timer. */
+  | 'process';
 
-const defaultClock: Clock = 'process';
+const defaultClock: Clock = 'wall';
 
 const sources: Readonly<Record<Way, string>> = {
   'in turn': 'for (let i = 0; i < calls; i++) await call();',

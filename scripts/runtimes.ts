@@ -36,6 +36,7 @@ const runtimes: readonly Runtime[] = [
 /** What a runtime changes nothing about: the repository, numbers alone, and what is measured for minutes. */
 const notOfRuntimes = [
   'tests/architecture.test.ts',
+  'tests/bench/**',
   'tests/security.test.ts',
   'tests/demo/**',
   'tests/drills/**',

@@ -39,6 +39,11 @@ function expected(row: Row, series: string, end: { value?: unknown; thrown?: unk
 /** mollitia's fallback changes the error. */
 const failed = (row: Row, series: string) => (series === 'mollitia' && /^(five|fallback)/.test(row.name) ? 0 : error);
 
+it('goes by time, and by processor time only where all calls wait for timers', () => {
+  const clocks = rows.map(({ name, rounds }) => [name, rounds?.clock] as const);
+  expect(clocks.filter(([, clock]) => clock !== undefined)).toEqual([['timed out', 'process']]);
+});
+
 describe('where the function always fails, nobody retries it and no circuit opens', () => {
   const failing = (policy: keyof Peer) =>
     loaded.filter(([, peer]) => peer[policy] !== undefined).map(([name, peer]) => [name, policy, peer] as const);

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bytesPerCall, compare, type Contender, interleaved, loopOf, median, type Way } from '../../bench/measure.ts';
 import { inProcess, oneByOne } from '../../bench/process.ts';
 
-const once = { rounds: 1, roundMs: 1, warmMs: 1, warmCalls: 0, clock: 'wall' as const };
+const once = { rounds: 1, roundMs: 1, warmMs: 1, warmCalls: 0 };
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 let now = 0;
@@ -12,6 +12,13 @@ beforeEach(() => {
   vi.spyOn(performance, 'now').mockImplementation(() => now);
 });
 afterEach(() => void vi.restoreAllMocks());
+
+/** Keeps the processor busy for so many milliseconds. */
+function work(ms: number): void {
+  const used = () => process.cpuUsage().user + process.cpuUsage().system;
+  const end = used() + ms * 1e3;
+  while (used() < end);
+}
 
 /** A call that takes so many milliseconds. */
 const taking = (ms: number) => () => {
@@ -114,15 +121,18 @@ describe('rounds', () => {
     expect(calls).toBe(64 + 128);
   });
 
-  it('count what the processor does', async () => {
-    const used = () => process.cpuUsage().user + process.cpuUsage().system;
+  it('count the time that passes, whatever the processor does meanwhile', async () => {
     const call = () => {
-      const end = used() + 5_000;
-      while (used() < end);
+      now += 1;
+      work(3);
     };
-    const [[ns]] = (await interleaved([{ call, way: 'in turn' }], { ...once, calls: 4, clock: 'process' })) as [
-      [number],
-    ];
+    const [[ns]] = (await interleaved([{ call, way: 'in turn' }], { ...once, calls: 4 })) as [[number]];
+    expect(ns).toBe(1e6);
+  });
+
+  it('count what the processor does, where that is asked for', async () => {
+    const work5 = { call: () => work(5), way: 'in turn' as const };
+    const [[ns]] = (await interleaved([work5], { ...once, calls: 4, clock: 'process' })) as [[number]];
     expect(ns).toBeGreaterThan(4e6);
   });
 
@@ -141,9 +151,22 @@ it('a ratio is that of the same round, by the median', async () => {
     now += ms * (round % 2 === 0 ? 1 : 10) * (round === 4 && ms === 0.2 ? 50 : 1);
   };
   const contenders = [0.05, 0.2].map((ms) => ({ call: call(ms), way: 'in turn' as const })) as [Contender, Contender];
-  const { ratio, wallRatio } = await compare(...contenders, { ...once, rounds: 9, calls: 1 });
+  const { ratio } = await compare(...contenders, { ...once, rounds: 9, calls: 1 });
   expect(ratio).toBeCloseTo(4);
-  expect(wallRatio).toBe(ratio);
+});
+
+it('the ratio of processor time stands beside that of time', async () => {
+  const contender = (ms: number): Contender => {
+    const call = () => {
+      now += ms;
+      work(3);
+    };
+    return { call, way: 'in turn' };
+  };
+  const { ratio, cpuRatio } = await compare(contender(1), contender(10), { ...once, rounds: 3, calls: 2 });
+  expect(ratio).toBeCloseTo(10);
+  expect(cpuRatio).toBeGreaterThan(0.5);
+  expect(cpuRatio).toBeLessThan(2);
 });
 
 it('a median is between the two in the middle', () => {
