@@ -1,8 +1,12 @@
 import { Circuit, type CircuitRules, type Settlement } from './circuit.ts';
-import { type CircuitOptions, circuitRules, type Fault, isBreaker, nobody } from './circuit-options.ts';
+import { type CircuitOptions, circuitRules, type Fault, isBreaker, nobody, quietRules } from './circuit-options.ts';
+import { Admission, type Change, CircuitRecord, type HeldState } from './circuit-record.ts';
 import { type CircuitSnapshots, checkSnapshot } from './circuit-state.ts';
 import { count } from './counts.ts';
 import { KeyedStates } from './idle-keys.ts';
+import { Quiet } from './quiet.ts';
+
+export type { Admission, Change, CircuitRecord, HeldState };
 
 /** The numbers of each circuit, and where they begin. */
 export interface BookOptions extends CircuitOptions {
@@ -10,38 +14,8 @@ export interface BookOptions extends CircuitOptions {
   readonly initialState?: CircuitSnapshots | undefined;
 }
 
-/** A circuit's own state, or a hold by hand. */
-export type HeldState = 'closed' | 'open' | 'half_open' | 'isolated' | 'disabled';
-
-/** A change of state as operators see it, dated when it was due; `key` is the circuit's. */
-export interface Change {
-  readonly from: HeldState;
-  readonly to: HeldState;
-  readonly at: number;
-  readonly failureRatio: number | undefined;
-  readonly key: string | undefined;
-  /** The failure that led to it, and its type where the user named one. */
-  readonly error: unknown;
-  readonly errorType: string | undefined;
-}
-
 /** A change of state in the words of listeners. */
 export type News = Omit<Change, 'from' | 'to'> & { readonly state: HeldState; readonly previous: HeldState };
-
-/** One circuit, with what is known of it beside its numbers. */
-export interface CircuitRecord {
-  readonly key: string | undefined;
-  circuit: Circuit;
-  /** The failure that opened it; let go when it closes. */
-  cause: unknown;
-  inFlight: number;
-  /** The last one given. */
-  admission: Admission | undefined;
-  isolated: number;
-  disabled: number;
-  /** Counted already, not told yet. */
-  news: Change[];
-}
 
 /** Why a call was not let in. */
 export interface Refusal {
@@ -52,17 +26,6 @@ export interface Refusal {
 
 /** Let through without asking the circuit. */
 const UNASKED = -2;
-
-/** That a call was let in; all calls of one period of a closed circuit have the same. */
-export class Admission {
-  readonly record: CircuitRecord;
-  readonly permit: number;
-
-  constructor(record: CircuitRecord, permit: number) {
-    this.record = record;
-    this.permit = permit;
-  }
-}
 
 /** What a call came to that may open its circuit. */
 export interface Ending {
@@ -99,12 +62,17 @@ export class CircuitBook {
   private readonly keyed: KeyedStates<CircuitRecord>;
   /** All keys are the main circuit's. */
   private readonly single: boolean;
-  /** What a key looks like that has no circuit. */
+  /** Counts for keys of which only successes are known; none beside a breaker of the user's, who hears of every call. */
+  private readonly quiet: Quiet | undefined;
+  /** What a key looks like that has no circuit, and a circuit before it was made. */
   private readonly unseen: CircuitRecord;
+  private readonly fresh: Circuit;
   /** User code that failed and nobody has been told of. */
   private readonly faults: Fault[] = [];
   /** What the call came to that is being settled, while it is. */
   private reason = nobody;
+  /** When a circuit was last asked to let a call in, which is just before it is asked why not. */
+  private askedAt = 0;
   /** How many changes and faults wait to be told. */
   private untold = 0;
   /** The exact time, in monotonic milliseconds. */
@@ -131,14 +99,17 @@ export class CircuitBook {
     this.now = now;
     this.kept = options.initialState === undefined ? undefined : checkSnapshots(options.initialState);
     this.single = isBreaker(options.breaker);
-    this.main = this.make(undefined);
+    const quiet = quietRules(options);
+    this.quiet = quiet === undefined ? undefined : new Quiet(quiet);
+    this.main = new CircuitRecord(undefined);
+    this.wake(this.main);
     // A breaker that cannot be made is better heard of here than in a call.
     if (this.faults.length > 0) throw this.faults[0]!.error;
-    const plain = circuitRules({}, () => {});
-    this.unseen = this.make(undefined, plain);
-    const pinned = (record: CircuitRecord) => record.isolated + record.disabled > 0;
+    this.fresh = new Circuit(circuitRules({}, () => {}));
+    this.unseen = new CircuitRecord(undefined);
+    const pinned = ({ notes }: CircuitRecord) => notes.isolated + notes.disabled > 0;
     const evictable = (record: CircuitRecord) =>
-      record.circuit.idle && record.inFlight === 0 && !pinned(record) && record.news.length === 0;
+      this.look(record).idle && record.inFlight === 0 && !pinned(record) && record.notes.news.length === 0;
     this.keyed = new KeyedStates({
       ...keys,
       make: (key) => this.make(key),
@@ -167,9 +138,23 @@ export class CircuitBook {
     return circuitRules(this.options, fault, () => this.reason);
   }
 
-  private make(key: string | undefined, rules: CircuitRules = this.rules()): CircuitRecord {
-    const circuit = new Circuit(rules);
-    return { key, circuit, cause: undefined, inFlight: 0, admission: undefined, isolated: 0, disabled: 0, news: [] };
+  private make(key: string): CircuitRecord {
+    const record = new CircuitRecord(key);
+    if (this.quiet === undefined) this.wake(record);
+    return record;
+  }
+
+  /** The circuit, to look at only. */
+  private look({ circuit }: CircuitRecord): Circuit {
+    return circuit ?? this.fresh;
+  }
+
+  /** The circuit, from now on at the latest. */
+  private wake(record: CircuitRecord): Circuit {
+    if (record.circuit !== undefined) return record.circuit;
+    const rules = this.rules();
+    if (record.quiet > 0) rules.trip.resume?.(record.quiet, record.until);
+    return (record.circuit = new Circuit(rules));
   }
 
   /** The circuit of `key`, made when there is none; the main one has no key. */
@@ -188,11 +173,11 @@ export class CircuitBook {
   }
 
   private isolated(record: CircuitRecord): boolean {
-    return this.holds.isolated + record.isolated > 0;
+    return this.holds.isolated + record.notes.isolated > 0;
   }
 
   private disabled(record: CircuitRecord): boolean {
-    return this.holds.disabled + record.disabled > 0;
+    return this.holds.disabled + record.notes.disabled > 0;
   }
 
   /** Whether slowness counts, so that somebody must say when the work began. */
@@ -205,15 +190,17 @@ export class CircuitBook {
     const permit = this.holding === 0 ? this.ask(record) : this.permit(record);
     if (permit === -1) return undefined;
     record.inFlight++;
+    // Of many quiet keys none keeps one: it would be a fifth of what they are.
+    if (record.circuit === undefined) return new Admission(record, permit);
     const { admission } = record;
     return admission?.permit === permit ? admission : (record.admission = new Admission(record, permit));
   }
 
   private ask(record: CircuitRecord): number {
-    const { circuit } = record;
+    const circuit = this.look(record);
     // Of a closed circuit nobody needs to know the time.
     if (circuit.closed) return circuit.admit(0);
-    const permit = circuit.admit(this.now());
+    const permit = circuit.admit((this.askedAt = this.now()));
     this.count(record);
     return permit;
   }
@@ -228,7 +215,7 @@ export class CircuitBook {
     const isolated = this.isolated(record);
     this.rejections[isolated ? 'circuit_isolated' : 'circuit_open']++;
     if (isolated) return { reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY };
-    return { reason: 'circuit_open', retryAfterMs: record.circuit.retryAfterMs(this.now()) };
+    return { reason: 'circuit_open', retryAfterMs: this.look(record).retryAfterMs(this.askedAt) };
   }
 
   /** Says how an admitted call ended whose work began at `startedAt`, where somebody measures that. */
@@ -239,8 +226,10 @@ export class CircuitBook {
     if (permit === UNASKED) return;
     const slow = startedAt !== undefined && now - startedAt > this.slowMs;
     if (slow || result === 'failure') return this.weigh(record, permit, result, slow, now, ending);
-    record.circuit.settle(permit, result, false, now);
-    if (record.circuit.transitions.length !== 0) this.count(record, ending);
+    if (record.circuit === undefined && (result === 'ignored' || this.quiet!.success(record, now))) return;
+    const circuit = record.circuit ?? this.wake(record);
+    circuit.settle(permit, result, false, now);
+    if (circuit.transitions.length !== 0) this.count(record, ending);
   }
 
   /** What may open a circuit is known to its breaker while that counts it. */
@@ -253,20 +242,22 @@ export class CircuitBook {
     ending: Ending,
   ): void {
     this.reason = ending.error === undefined ? { value: ending.value } : { error: ending.error };
-    record.circuit.settle(permit, result, slow, now);
+    this.wake(record).settle(permit, result, slow, now);
     this.reason = nobody;
     this.count(record, ending);
   }
 
   private count(record: CircuitRecord, { error, errorType }: Ending = nothing): void {
-    if (record.circuit.transitions.length === 0) return;
-    for (const { from, to, at, failureRatio, why } of record.circuit.takeTransitions()) {
+    const { circuit, key } = record;
+    if (circuit === undefined || circuit.transitions.length === 0) return;
+    const { noted } = record;
+    for (const { from, to, at, failureRatio, why } of circuit.takeTransitions()) {
       // A lease or a break that is over was only noticed by this call, which did nothing to it.
       const own = why === 'tripped' || why === 'probes_failed';
-      if (own) record.cause = error;
-      else if (to === 'closed') record.cause = undefined;
+      if (own) noted.cause = error;
+      else if (to === 'closed') noted.cause = undefined;
       const blame = own ? { error, errorType } : { error: undefined, errorType: undefined };
-      this.note(record.news, { from, to, at, failureRatio, key: record.key, ...blame });
+      this.note(noted.news, { from, to, at, failureRatio, key, ...blame });
     }
   }
 
@@ -278,7 +269,7 @@ export class CircuitBook {
 
   /** Whether there are changes of state or faults that nobody has been told of: asked for every call. */
   hasNews(record: CircuitRecord): boolean {
-    return this.untold !== 0 && this.faults.length + this.held.length + record.news.length !== 0;
+    return this.untold !== 0 && this.faults.length + this.held.length + record.notes.news.length !== 0;
   }
 
   /** Hands over the faults of user code that nobody has been told of. */
@@ -289,8 +280,9 @@ export class CircuitBook {
 
   /** The changes of state that nobody has been told of, oldest first: this circuit's, and the holds on all. */
   news(record: CircuitRecord): readonly Change[] {
-    this.untold -= record.news.length + this.held.length;
-    return [...record.news.splice(0), ...this.held.splice(0)].sort((a, b) => a.at - b.at);
+    const { news } = record.notes;
+    this.untold -= news.length + this.held.length;
+    return [...news.splice(0), ...this.held.splice(0)].sort((a, b) => a.at - b.at);
   }
 
   /** Tells each of them, in order, also where a listener makes a call that changes more. */
@@ -304,7 +296,7 @@ export class CircuitBook {
 
   /** Holds one circuit, or all, open or out of the way until the answer is called. */
   hold(what: 'isolated' | 'disabled', record: CircuitRecord | undefined): () => void {
-    const holds = record ?? this.holds;
+    const holds = record?.noted ?? this.holds;
     const change = (by: 1 | -1) => {
       const from = this.state(record);
       holds[what] += by;
@@ -312,7 +304,7 @@ export class CircuitBook {
       const to = this.state(record);
       if (from === to) return;
       const why = { failureRatio: undefined, error: undefined, errorType: undefined };
-      this.note(record?.news ?? this.held, { from, to, at: this.now(), key: record?.key, ...why });
+      this.note(record?.noted.news ?? this.held, { from, to, at: this.now(), key: record?.key, ...why });
     };
     change(1);
     return () => change(-1);
@@ -322,8 +314,11 @@ export class CircuitBook {
   reset(record: CircuitRecord | undefined): void {
     const now = this.now();
     for (const each of record === undefined ? this.all() : [record]) {
-      each.circuit.reset(now);
-      each.cause = undefined;
+      each.quiet = 0;
+      // A call in flight must be seen to come late.
+      if (each.circuit === undefined && each.inFlight === 0) continue;
+      this.wake(each).reset(now);
+      each.noted.cause = undefined;
       this.count(each);
     }
   }
@@ -337,11 +332,11 @@ export class CircuitBook {
     if (this.isolated(own)) return 'isolated';
     if (this.disabled(own)) return 'disabled';
     const now = this.now();
-    let state = own.circuit.state(now);
+    let state = this.look(own).state(now);
     if (record !== undefined) return state;
-    for (const [, { circuit }] of this.keyed) {
+    for (const [, record] of this.keyed) {
       if (state === 'open') break;
-      const keys = circuit.state(now);
+      const keys = this.look(record).state(now);
       if (keys !== 'closed') state = keys;
     }
     return state;
@@ -349,9 +344,9 @@ export class CircuitBook {
 
   toJSON(record: CircuitRecord | undefined): CircuitSnapshots {
     const now = this.now();
-    const own = (record ?? this.main).circuit.toJSON(now);
+    const own = this.look(record ?? this.main).toJSON(now);
     if (record !== undefined) return own;
-    const keys = Array.from(this.keyed, ([key, { circuit }]) => [key, circuit.toJSON(now)] as const).filter(
+    const keys = Array.from(this.keyed, ([key, own]) => [key, this.look(own).toJSON(now)] as const).filter(
       ([, { state }]) => state !== 'closed',
     );
     return keys.length === 0 ? own : { ...own, keys: Object.fromEntries(keys) };
@@ -360,8 +355,9 @@ export class CircuitBook {
   /** The highest failure ratio of all circuits that judge one. */
   private worstRatio(now: number): number | null {
     let worst: number | null = null;
-    for (const { circuit } of this.all()) {
-      const ratio = circuit.failureRatio(now);
+    for (const record of this.all()) {
+      const { circuit } = record;
+      const ratio = circuit === undefined ? this.quiet!.failureRatio(record, now) : circuit.failureRatio(now);
       if (ratio !== undefined && (worst === null || ratio > worst)) worst = ratio;
     }
     return worst;
@@ -371,7 +367,7 @@ export class CircuitBook {
   read() {
     const now = this.now();
     for (const record of this.all()) {
-      record.circuit.advance(now);
+      record.circuit?.advance(now);
       this.count(record);
     }
     return {

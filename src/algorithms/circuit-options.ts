@@ -5,7 +5,8 @@
  */
 import type { FailureReason, IBackoff, IBackoffFactory, IBreaker, IHalfOpenAfterBackoffContext } from 'cockatiel';
 import { breakerTrip, type CircuitRules, consecutiveTrip, ratioTrip, type Trip } from './circuit.ts';
-import { countWindow, timeWindow } from './rolling-window.ts';
+import type { QuietRules } from './quiet.ts';
+import { countWindow, timeWindow, usualSteps } from './rolling-window.ts';
 import { unawaited } from './unawaited.ts';
 
 /** The numbers of one circuit; milliseconds throughout. */
@@ -44,6 +45,7 @@ export interface Fault {
 }
 
 const defaultBreakMs = 5_000;
+const defaultWindowMs = 30_000;
 
 const countings = [
   'failureRatio',
@@ -106,17 +108,30 @@ export function circuitRules(
   };
 }
 
+/** How the successes of a circuit count before anything else; `undefined` where a breaker of the user's hears of every one. */
+export function quietRules(options: CircuitOptions): QuietRules | undefined {
+  if (options.breaker !== undefined) return undefined;
+  if (byRunAlone(options)) return { stepMs: Infinity, minimumCalls: Infinity };
+  const { windowMs = defaultWindowMs, windowCalls } = options;
+  const stepMs = windowCalls === undefined ? windowMs / usualSteps : Infinity;
+  return { stepMs, minimumCalls: minimum(options) };
+}
+
+/** A window that never holds the minimum would never open. */
+function minimum({ windowCalls, minimumCalls = Math.min(10, windowCalls ?? 10) }: CircuitOptions): number {
+  return minimumCalls;
+}
+
 function trip(options: CircuitOptions): Trip {
-  const { consecutiveFailures, failureRatio = 0.5, windowMs = 30_000, windowCalls, slowMs, slowRatio } = options;
-  // A window that never holds the minimum would never open.
-  const { minimumCalls = Math.min(10, windowCalls ?? 10) } = options;
+  const { consecutiveFailures, failureRatio = 0.5, windowMs = defaultWindowMs, windowCalls } = options;
+  const { slowMs, slowRatio } = options;
   if (byRunAlone(options)) return consecutiveTrip(consecutiveFailures!);
   const window = windowCalls === undefined ? timeWindow(windowMs) : countWindow(windowCalls);
   // Failures in a row alone replace the ratio; slowness still needs the window.
   const share = byRun(options) ? Number.POSITIVE_INFINITY : failureRatio;
   return ratioTrip({
     failureRatio: share,
-    minimumCalls,
+    minimumCalls: minimum(options),
     window,
     slowRatio: slowMs === undefined ? undefined : (slowRatio ?? 1),
     consecutiveFailures,

@@ -6,8 +6,15 @@
  */
 import { type Waiter, WaitQueue } from './wait-queue.ts';
 
+/** The state of one key. It stands in the lists itself: an object of its own for that is half of an idle key. */
+export interface Keyed extends Waiter {
+  readonly key: string;
+  /** In monotonic milliseconds; only the map writes it. */
+  usedAt: number;
+}
+
 /** The rules of {@link KeyedStates}. */
-export interface KeyedStatesRules<T> {
+export interface KeyedStatesRules<T extends Keyed> {
   /** Makes the state of a key seen for the first time, or again after it was forgotten. */
   make(key: string): T;
   /** Whether a state may be forgotten without harm. */
@@ -27,13 +34,13 @@ const searchEveryMs = 5;
  * The state of each key, at most `max` of them. The longest unused evictable one makes room (one set aside as busy comes
  * last), and where all are busy, the longest unused of those that are not pinned.
  */
-export class KeyedStates<T> {
+export class KeyedStates<T extends Keyed> {
   private readonly rules: KeyedStatesRules<T>;
-  private readonly entries: Map<string, Entry<T>>;
+  private readonly entries: Map<string, T>;
   /** By last use, longest ago first. */
-  private readonly recent: WaitQueue<Entry<T>>;
+  private readonly recent: WaitQueue<T>;
   /** Found busy when their turn had come, and not asked for since; longest ago first. */
-  private readonly busy: WaitQueue<Entry<T>>;
+  private readonly busy: WaitQueue<T>;
   private searchedAt: number;
 
   constructor(rules: KeyedStatesRules<T>) {
@@ -59,12 +66,12 @@ export class KeyedStates<T> {
       this.recent.push(known);
     }
     this.sweepRecent(now);
-    return known.state;
+    return known;
   }
 
   /** The state of `key` if there is one; does not count as use. */
   peek(key: string): T | undefined {
-    return this.entries.get(key)?.state;
+    return this.entries.get(key);
   }
 
   /** Forgets a key, busy or not. */
@@ -76,33 +83,34 @@ export class KeyedStates<T> {
 
   /** All states with their keys, in no order worth relying on. */
   *[Symbol.iterator](): IterableIterator<[key: string, state: T]> {
-    for (const [key, entry] of this.entries) yield [key, entry.state];
+    yield* this.entries;
   }
 
   private add(key: string, now: number): T {
     // Made before anything moves: the factory may throw, or ask for a key itself, even for this one.
-    const entry = new Entry(key, this.rules.make(key), now);
+    const entry = this.rules.make(key);
+    entry.usedAt = now;
     const sooner = this.entries.get(key);
-    if (sooner !== undefined) return sooner.state;
+    if (sooner !== undefined) return sooner;
     this.sweepRecent(now);
     this.sweepBusy(now);
     while (this.entries.size >= this.rules.max && this.makeRoom(now));
     this.entries.set(key, entry);
     this.recent.push(entry);
-    return entry.state;
+    return entry;
   }
 
   private sweepRecent(now: number): void {
     const oldest = this.recent.first;
     if (oldest === undefined || now - oldest.usedAt < this.rules.idleMs) return;
-    if (this.rules.evictable(oldest.state)) this.forget(oldest);
+    if (this.rules.evictable(oldest)) this.forget(oldest);
     else this.setAside(oldest);
   }
 
   private sweepBusy(now: number): void {
     const oldest = this.busy.first;
     if (oldest === undefined || now - oldest.usedAt < this.rules.idleMs) return;
-    if (this.rules.evictable(oldest.state)) {
+    if (this.rules.evictable(oldest)) {
       this.forget(oldest);
       return;
     }
@@ -115,51 +123,33 @@ export class KeyedStates<T> {
   /** `false` when all are pinned. */
   private makeRoom(now: number): boolean {
     for (let oldest = this.recent.first; oldest !== undefined; oldest = this.recent.first) {
-      if (this.rules.evictable(oldest.state)) return this.forget(oldest);
+      if (this.rules.evictable(oldest)) return this.forget(oldest);
       this.setAside(oldest);
     }
     if (now - this.searchedAt >= searchEveryMs) {
-      for (let entry = this.busy.first; entry !== undefined; entry = entry.next as Entry<T> | undefined) {
-        if (this.rules.evictable(entry.state)) return this.forget(entry);
+      for (let entry = this.busy.first; entry !== undefined; entry = entry.next as T | undefined) {
+        if (this.rules.evictable(entry)) return this.forget(entry);
       }
       this.searchedAt = now;
     }
     // Past the pinned ones at its head: somebody pins them by hand, so they are few.
-    for (let entry = this.busy.first; entry !== undefined; entry = entry.next as Entry<T> | undefined) {
-      if (this.rules.pinned?.(entry.state) !== true) return this.forget(entry);
+    for (let entry = this.busy.first; entry !== undefined; entry = entry.next as T | undefined) {
+      if (this.rules.pinned?.(entry) !== true) return this.forget(entry);
     }
     return false;
   }
 
-  private setAside(entry: Entry<T>): void {
+  private setAside(entry: T): void {
     this.recent.remove(entry);
     this.busy.push(entry);
   }
 
-  private leave(entry: Entry<T>): void {
+  private leave(entry: T): void {
     if (!this.recent.remove(entry)) this.busy.remove(entry);
   }
 
-  private forget(entry: Entry<T>): boolean {
+  private forget(entry: T): boolean {
     this.leave(entry);
     return this.entries.delete(entry.key);
-  }
-}
-
-class Entry<T> implements Waiter {
-  prev: Waiter | undefined;
-  next: Waiter | undefined;
-  queue: object | undefined;
-  readonly key: string;
-  readonly state: T;
-  usedAt: number;
-
-  constructor(key: string, state: T, usedAt: number) {
-    this.prev = undefined;
-    this.next = undefined;
-    this.queue = undefined;
-    this.key = key;
-    this.state = state;
-    this.usedAt = usedAt;
   }
 }

@@ -25,6 +25,8 @@ export interface RollingWindow {
   failures(now: number): number;
   /** Slow calls in the window. */
   slow(now: number): number;
+  /** Of a new one: begins with so many calls that went well, in a step that ends at `until`. */
+  resume(calls: number, until: number): void;
   /** Forgets everything. */
   clear(): void;
 }
@@ -34,11 +36,14 @@ export function tally(window: RollingWindow, now: number): Tally {
   return { calls: window.calls(now), failures: window.failures(now), slow: window.slow(now) };
 }
 
+/** Into how many steps a window in time is cut. */
+export const usualSteps = 10;
+
 /**
  * A window of the last `windowMs` milliseconds in `buckets` steps: a call is forgotten at most `windowMs` after it was
  * recorded, and at the earliest one step before that.
  */
-export function timeWindow(windowMs: number, buckets = 10): RollingWindow {
+export function timeWindow(windowMs: number, buckets = usualSteps): RollingWindow {
   return new TimeWindow(windowMs / buckets, buckets);
 }
 
@@ -98,6 +103,11 @@ class TimeWindow implements RollingWindow {
   slow(now: number): number {
     if (now >= this.ends) this.turn(now);
     return this.allSlow;
+  }
+
+  resume(calls: number, until: number): void {
+    this.ends = until;
+    this.allCalls = calls;
   }
 
   clear(): void {
@@ -177,6 +187,11 @@ class CountWindow implements RollingWindow {
 
   slow(): number {
     return this.allSlow;
+  }
+
+  resume(calls: number): void {
+    // Where in the ring they stand is all the same: a place nobody wrote to is a call that went well.
+    this.allCalls = Math.min(calls, this.size);
   }
 
   clear(): void {

@@ -17,6 +17,8 @@ export interface Trip {
   lingered(now: number): boolean;
   /** The probes have failed: the circuit opens again. */
   relapsed?(): void;
+  /** Of a new one: so many calls went well before, all in one step of the window, which ends at `until`. */
+  resume?(calls: number, until: number): void;
   /** Forgets everything: the circuit closes anew. */
   reset(): void;
   /** The share of failures from 0 to 1, `undefined` below the minimum number of calls or where none is counted. */
@@ -85,6 +87,10 @@ class RatioTrip implements Trip {
     if (this.slowShare === Infinity) return false;
     this.window.record(now, false, true);
     return this.reached(now);
+  }
+
+  resume(calls: number, until: number): void {
+    this.window.resume(calls, until);
   }
 
   reset(): void {

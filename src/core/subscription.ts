@@ -16,11 +16,16 @@ export function subscribe(core: PipelineCore, listener: (event: PipelineEvent) =
   return handle(
     core.observers.add({
       event: (event, call) => listener({ ...about(call), ...event }),
-      end: (span, _token, { outcome, durationMs, ...end }, call) => {
+      end: (span, _token, end, { pipeline, executionId, attempt, key }) => {
         if (span === 'fallback') return undefined;
         const type = span === 'execution' ? 'execution_end' : 'attempt_end';
-        const result = 'value' in end ? { value: end.value } : end.error !== undefined && { error: end.error };
-        return listener({ type, outcome, durationMs, ...result, ...about(call) });
+        const { outcome, durationMs, error } = end;
+        // A literal each: spreading costs three times as much, and every listener gets an object of its own.
+        if ('value' in end)
+          return listener({ type, outcome, durationMs, value: end.value, pipeline, executionId, attempt, key });
+        if (error !== undefined)
+          return listener({ type, outcome, durationMs, error, pipeline, executionId, attempt, key });
+        return listener({ type, outcome, durationMs, pipeline, executionId, attempt, key });
       },
     }),
   );

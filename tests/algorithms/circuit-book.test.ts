@@ -23,6 +23,7 @@ describe('CircuitBook', () => {
     const { it, time, call } = book();
     call(undefined, 'failure');
     time.now = 400;
+    expect(it.admit(it.main)).toBeUndefined();
     expect(it.refuse(it.main)).toEqual({ reason: 'circuit_open', retryAfterMs: 600 });
     const release = it.hold('isolated', undefined);
     expect(it.refuse(it.main)).toEqual({ reason: 'circuit_isolated', retryAfterMs: Number.POSITIVE_INFINITY });

@@ -1,15 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { KeyedStates } from '../../src/algorithms/idle-keys.ts';
+import { type Keyed, KeyedStates } from '../../src/algorithms/idle-keys.ts';
 
-interface State {
-  readonly key: string;
+interface State extends Keyed {
   busy: boolean;
 }
+const state = (key: string): State => ({
+  key,
+  busy: false,
+  usedAt: 0,
+  prev: undefined,
+  next: undefined,
+  queue: undefined,
+});
 const states = (over: { max?: number; idleMs?: number } = {}) =>
   new KeyedStates<State>({
     max: 3,
     idleMs: 1000,
-    make: (key) => ({ key, busy: false }),
+    make: state,
     evictable: (state) => !state.busy,
     ...over,
   });
@@ -139,8 +146,8 @@ describe('KeyedStates', () => {
     [5, 'bde'],
   ])('looks through the busy again five milliseconds after none of them was idle, not sooner: %d ms', (ms, left) => {
     const busy = new Set('abcde');
-    const evictable = (key: string) => !busy.has(key);
-    const map = new KeyedStates<string>({ max: 3, idleMs: 1000, make: (key) => key, evictable });
+    const evictable = ({ key }: State) => !busy.has(key);
+    const map = new KeyedStates<State>({ max: 3, idleMs: 1000, make: state, evictable });
     for (const key of 'abc') map.get(key, 0);
     map.get('d', 10);
     expect([...map].map(([key]) => key).join('')).toBe('bcd');
@@ -150,15 +157,15 @@ describe('KeyedStates', () => {
   });
 
   it('forgets none that is pinned, and the others in their order', () => {
-    const pinned = (key: string) => key === 'a';
-    const map = new KeyedStates<string>({ max: 2, idleMs: 1000, make: (key) => key, evictable: () => false, pinned });
+    const pinned = ({ key }: State) => key === 'a';
+    const map = new KeyedStates<State>({ max: 2, idleMs: 1000, make: state, evictable: () => false, pinned });
     for (const [now, key] of [...'abcd'].entries()) map.get(key, now);
     expect([...map].map(([key]) => key).join('')).toBe('ad');
   });
 
   it('holds more than it should where all are pinned', () => {
     const pinned = () => true;
-    const map = new KeyedStates<string>({ max: 2, idleMs: 1000, make: (key) => key, evictable: () => false, pinned });
+    const map = new KeyedStates<State>({ max: 2, idleMs: 1000, make: state, evictable: () => false, pinned });
     for (const [now, key] of [...'abcd'].entries()) map.get(key, now);
     expect(map.size).toBe(4);
   });
@@ -184,7 +191,7 @@ describe('KeyedStates', () => {
           map.get('inner', 0);
           return map.get('outer', 0);
         }
-        return { key, busy: false };
+        return state(key);
       },
     });
     expect(() => map.get('a', 0)).toThrow('boom');
@@ -200,7 +207,7 @@ describe('KeyedStates', () => {
       asked++;
       return !busy;
     };
-    const map = new KeyedStates<string>({ max: 1000, idleMs: 1000, make: (key) => key, evictable });
+    const map = new KeyedStates<State>({ max: 1000, idleMs: 1000, make: state, evictable });
     for (let n = 0; n < 100_000; n++) map.get(`k${n}`, n / 1000);
     expect(map.size).toBe(1000);
     // A search through a thousand busy ones for each of them would be a hundred million questions.

@@ -1,10 +1,20 @@
 import fc from 'fast-check';
 import { it } from 'vitest';
-import { KeyedStates } from '../../src/algorithms/idle-keys.ts';
+import { type Keyed, KeyedStates } from '../../src/algorithms/idle-keys.ts';
 import { commands, explore, holds, patience, same } from './explore.ts';
 
 const max = 4;
 const idleMs = 1000;
+
+const state = (key: string): Keyed & { busy: boolean; pinned: boolean } => ({
+  key,
+  busy: false,
+  pinned: false,
+  usedAt: 0,
+  prev: undefined,
+  next: undefined,
+  queue: undefined,
+});
 
 it(
   'keys stay bounded, spare the busy while another could go and the pinned always, and keep what was used within idleMs',
@@ -18,7 +28,7 @@ it(
       const map = new KeyedStates({
         max,
         idleMs,
-        make: (key) => ({ key, busy: false, pinned: false }),
+        make: state,
         evictable: (state) => !state.busy && !state.pinned,
         pinned: (state) => state.pinned,
       });
