@@ -148,7 +148,7 @@ function figuresOf(row: string, rounds: readonly number[][], bytes: readonly Byt
 
 const units = {
   ratio: 'times the bare function',
-  ns: 'nanoseconds of processor time per call',
+  ns: 'nanoseconds per call',
   bytes: 'bytes allocated per call',
 } as const;
 

@@ -41,7 +41,7 @@ export class AttemptScope extends Stage {
   }
 
   private watch(call: Call, watch: Watch): void {
-    const attempt = new Attempt(watch, this.clock.now());
+    const attempt = new Attempt(watch, watch.now(call, this.clock));
     call.memo[this.slot + 1] = attempt;
     attempt.tokens = this.scope.pipeline.observers.start('attempt', attempt, watch.tokens);
   }
@@ -57,14 +57,14 @@ export class AttemptScope extends Stage {
   private report(call: Call, attempt: Attempt, value: unknown): void {
     const judged = judge(this, call, undefined, true, value);
     const outcome = endedAs(attempt.watch.execution, judged);
-    this.close(attempt, outcome, undefined, judged, outcome === 'failure' ? { value } : undefined);
+    this.close(call, attempt, outcome, undefined, judged, outcome === 'failure' ? { value } : undefined);
   }
 
   override fail(call: Call, error: unknown): void {
     const attempt = this.of(call);
     if (attempt !== undefined) {
       const judged = judge(this, call, undefined, false, error);
-      this.close(attempt, judged.verdict, error, judged);
+      this.close(call, attempt, judged.verdict, error, judged);
     }
     this.raise(call, error);
   }
@@ -73,17 +73,18 @@ export class AttemptScope extends Stage {
     const attempt = this.of(call);
     if (attempt === undefined) return;
     const failed = why === 'timed_out';
-    this.close(attempt, failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
+    this.close(call, attempt, failed ? 'failure' : 'cancelled', failed ? reason : undefined, undefined);
   }
 
   private close(
+    call: Call,
     attempt: Attempt,
     outcome: OutcomeName,
     error: unknown,
     judged: Judgement | undefined,
     failing?: Pick<SpanEnd, 'value'>,
   ): void {
-    const durationMs = this.clock.now() - attempt.startedAt;
+    const durationMs = attempt.watch.now(call, this.clock) - attempt.startedAt;
     this.scope.pipeline.observers.end(
       'attempt',
       attempt.tokens,

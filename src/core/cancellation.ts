@@ -1,7 +1,16 @@
+import { warn } from '../ports/report.ts';
 import type { Call } from './call.ts';
+import type { RunOptions } from './execute-options.ts';
 import { type Idle, sweepSoon } from './idle.ts';
 
+/** Of the signals before the last one, those that have calls. */
 let hubs: WeakMap<AbortSignal, Hub> | undefined;
+
+/** The last signal's: what comes next is mostly behind the same one, or behind one that nobody has seen before. */
+let latest: Hub | undefined;
+
+/** Lets that go; one for all, or a signal per call would leave one behind for each until the next turn. */
+const sweeper: Idle = { sweeping: false, sweep: () => latest?.sweep() };
 
 /** A call's place behind its caller's signal. */
 export class Seat {
@@ -25,6 +34,8 @@ export class Seat {
  */
 export class Hub implements Idle {
   sweeping = false;
+  /** Of a call that brings this signal and nothing else. */
+  options: RunOptions | undefined = undefined;
   private readonly signal: AbortSignal;
   /** The ring by its end: pointing at both ends would write twice into an old object for each call. */
   private last: Seat | null = null;
@@ -34,16 +45,17 @@ export class Hub implements Idle {
     this.signal = signal;
   }
 
+  static of(signal: AbortSignal): Hub {
+    if (latest?.signal === signal) return latest;
+    latest?.retire();
+    latest = hubs?.get(signal) ?? new Hub(signal);
+    sweepSoon(sweeper);
+    return latest;
+  }
+
   /** Ends `call` with the signal's reason when that aborts, until the call has ended by itself. */
   static join(signal: AbortSignal | undefined, call: Call): void {
-    if (signal === undefined || signal.aborted) return;
-    hubs ??= new WeakMap();
-    let hub = hubs.get(signal);
-    if (hub === undefined) {
-      hub = new Hub(signal);
-      hubs.set(signal, hub);
-    }
-    hub.add(call);
+    if (signal !== undefined && !signal.aborted) Hub.of(signal).add(call);
   }
 
   private add(call: Call): void {
@@ -52,8 +64,6 @@ export class Hub implements Idle {
       this.signal.addEventListener('abort', this);
       this.listening = true;
     }
-    // Whoever aborts it does so in a context of their own.
-    call.capture();
     const { last } = this;
     const seat = new Seat(call, this, last);
     call.seat = seat;
@@ -66,7 +76,7 @@ export class Hub implements Idle {
     seat.call.seat = null;
     if (next === seat) {
       this.last = null;
-      return sweepSoon(this);
+      return sweepSoon(latest === this ? sweeper : this);
     }
     const last = this.last!;
     (previous ?? last).next = next;
@@ -86,10 +96,25 @@ export class Hub implements Idle {
   }
 
   sweep(): void {
-    if (this.last !== null || !this.listening) return;
+    if (this.last !== null) return;
+    if (latest === this) latest = undefined;
+    // The map would keep the size it had when most signals were alive.
+    hubs?.delete(this.signal);
+    if (!this.listening) return;
     this.listening = false;
     this.signal.removeEventListener('abort', this);
-    // The map would keep the size it had when most signals were alive.
-    hubs!.delete(this.signal);
+  }
+
+  /** Another signal comes. */
+  private retire(): void {
+    if (this.last !== null) {
+      (hubs ??= new WeakMap()).set(this.signal, this);
+      return;
+    }
+    try {
+      this.sweep();
+    } catch (error) {
+      warn('A signal threw when it was let go.', error);
+    }
   }
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../ports/clock.ts';
 import type { OutcomeName } from '../telemetry/events.ts';
 import type { CallInfo, Interest, SpanEnd } from '../telemetry/observer.ts';
 import type { Call } from './call.ts';
@@ -59,6 +60,9 @@ export class Watch implements CallInfo {
   readonly startedAt: number;
   /** What the observers made of it. */
   tokens: unknown[] | undefined = undefined;
+  /** A reading of the clock, and how much user code had been started by then. */
+  private reading: number;
+  private started: number;
   /** What the next attempt will be; `null` is the initial one. */
   private again: { readonly kind: AttemptKind; readonly delayMs: number } | null = null;
   private id = '';
@@ -67,6 +71,22 @@ export class Watch implements CallInfo {
     this.execution = execution;
     this.interest = interest;
     this.startedAt = startedAt;
+    this.reading = startedAt;
+    this.started = execution.call.root.started;
+  }
+
+  /**
+   * Milliseconds on the clock, asked when something of `call` begins or ends: one reading serves all that does so in one
+   * synchronous run, where that is certain. Around a fork a middleware may go on unseen, and so may a stage of an author's.
+   */
+  now(call: Call, clock: Clock): number {
+    const { root } = call;
+    if (call !== this.execution.call || (root.promise !== null && !root.chained)) return clock.now();
+    if (root.started !== this.started) {
+      this.started = root.started;
+      this.reading = clock.now();
+    }
+    return this.reading;
   }
 
   /** There will be another attempt. */

@@ -267,6 +267,66 @@ describe('the caller gives up', () => {
     expect(p.snapshot()).toMatchObject({ active: 0, outcomes: { success: 12, cancelled: 6 } });
   });
 
+  it('a signal per call is let go of as soon as the next one comes, so that a thousand leave nothing to the end of the turn', async () => {
+    const p = pipeline('p', []);
+    const listeners: number[] = [];
+    let before: AbortSignal | undefined;
+    for (let n = 0; n < 1_000; n++) {
+      const { signal } = new AbortController();
+      await p.execute(async () => {
+        if (before !== undefined) listeners.push(getEventListeners(before, 'abort').length);
+        return 'done';
+      }, signal);
+      before = signal;
+    }
+    expect(listeners).toEqual(Array(999).fill(0));
+    await turn();
+    await turn();
+    expect(getEventListeners(before!, 'abort')).toEqual([]);
+  });
+
+  it('calls behind signals that come in turn are each behind their own, with one listener', async () => {
+    const callers = [new AbortController(), new AbortController(), new AbortController()];
+    const p = pipeline('p', []);
+    const seen = callers.map(() => [] as ReturnType<typeof watch>[]);
+    for (let round = 0; round < 3; round++)
+      for (const [n, { signal }] of callers.entries()) {
+        await p.execute(async () => 'done', signal);
+        seen[n]!.push(watch(p.execute(hang, { signal })), watch(p.execute(hang, signal)));
+      }
+    await turn();
+    await turn();
+    for (const { signal } of callers) expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    for (const [n, caller] of callers.entries()) {
+      caller.abort(n);
+      await microtasks();
+      expect(seen.map((calls) => calls.map(({ state, result }) => (state === 'error' ? result : null)))).toEqual(
+        callers.map((_, m) => Array(6).fill(m <= n ? m : null)),
+      );
+    }
+  });
+
+  it('a signal alone and one among other options are not taken for each other', async () => {
+    const { signal } = new AbortController();
+    const p = pipeline('p', []);
+    const keys: unknown[] = [];
+    for (const options of [signal, { signal, key: 'k' }, signal, { signal }])
+      keys.push(await p.execute(({ key }) => key, options));
+    expect(keys).toEqual([undefined, 'k', undefined, undefined]);
+  });
+
+  it('a signal that throws when the next one comes is reported, and ends no call', async () => {
+    const { signal } = new AbortController();
+    Object.assign(signal, {
+      removeEventListener: () => {
+        throw boom;
+      },
+    });
+    const p = pipeline('p', []);
+    await p.execute(async () => 'done', signal);
+    await expect(p.execute(async () => 'next', new AbortController().signal)).resolves.toBe('next');
+  });
+
   it('a signal that threw when it was let go is listened to anew', async () => {
     const caller = new AbortController();
     const { signal } = caller;

@@ -137,6 +137,27 @@ describe("user code runs in its own caller's async context", () => {
     expect(log).toEqual(['abort A', 'abort B', 'abort C']);
   });
 
+  it('an abort listener, in what an observer has made for the function', async () => {
+    const clock = virtualClock();
+    const spans = {
+      start: () => who.getStore(),
+      within: <T>(token: unknown, run: () => T) => who.run(`${token}'`, run),
+    };
+    const p = pipeline('p', [timeout(10)], { clock, telemetry: false, observers: [spans] });
+    const log: string[] = [];
+    for (const name of names)
+      who.run(name, () =>
+        watch(
+          p.execute(({ signal }) => {
+            signal.addEventListener('abort', () => log.push(`abort ${who.getStore()}`));
+            return hang();
+          }),
+        ),
+      );
+    await clock.advance(10);
+    expect(log).toEqual(["abort A'", "abort B'", "abort C'"]);
+  });
+
   it('an abort listener, called by whoever aborts the shared signal', async () => {
     const { log, note, start } = setup(() => []);
     const caller = new AbortController();

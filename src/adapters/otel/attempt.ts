@@ -14,37 +14,70 @@ export interface AttemptInfo {
 /** Stays in this process: baggage would leave it in the headers of the next request. */
 const KEY = /* @__PURE__ */ otel.createContextKey('seaworthy.attempt');
 
+/** The API's own key of the active span, seen by letting it set one. */
+let spanKey: symbol | undefined;
+
+function learnSpanKey(span: otel.Span): symbol | undefined {
+  const watcher: otel.Context = {
+    getValue: () => undefined,
+    setValue: (key) => {
+      spanKey = key;
+      return watcher;
+    },
+    deleteValue: () => watcher,
+  };
+  otel.trace.setSpan(watcher, span);
+  return spanKey;
+}
+
 /**
- * A context with an attempt in it. It stands in front of another one instead of being a copy of that: the API copies
- * every value a context has to add one, and this is done for each attempt of each call.
+ * A context with an attempt, and perhaps a span, in it. It stands in front of another one instead of being a copy of that:
+ * the API copies every value a context has to add one, and this is done for each attempt of each call.
  */
 class AttemptContext implements otel.Context {
   readonly behind: otel.Context;
-  private readonly attempt: AttemptInfo;
+  readonly attempt: AttemptInfo | undefined;
+  readonly span: otel.Span | undefined;
 
-  constructor(behind: otel.Context, attempt: AttemptInfo) {
+  constructor(behind: otel.Context, attempt: AttemptInfo | undefined, span: otel.Span | undefined) {
     this.behind = behind;
     this.attempt = attempt;
+    this.span = span;
   }
 
   getValue(key: symbol): unknown {
-    return key === KEY ? this.attempt : this.behind.getValue(key);
+    if (key === spanKey && this.span !== undefined) return this.span;
+    if (key === KEY && this.attempt !== undefined) return this.attempt;
+    return this.behind.getValue(key);
   }
 
   setValue(key: symbol, value: unknown): otel.Context {
-    const behind = this.behind.setValue(key, value);
-    return key === KEY ? behind : new AttemptContext(behind, this.attempt);
+    return this.before(this.behind.setValue(key, value), key);
   }
 
   deleteValue(key: symbol): otel.Context {
-    const behind = this.behind.deleteValue(key);
-    return key === KEY ? behind : new AttemptContext(behind, this.attempt);
+    return this.before(this.behind.deleteValue(key), key);
+  }
+
+  /** What this one has, but for `key`, in front of another context. */
+  private before(behind: otel.Context, key: symbol): otel.Context {
+    const attempt = key === KEY ? undefined : this.attempt;
+    const span = key === spanKey ? undefined : this.span;
+    return attempt === undefined && span === undefined ? behind : new AttemptContext(behind, attempt, span);
   }
 }
 
-/** `context` with the attempt in it. */
-export function withAttempt(context: otel.Context, attempt: AttemptInfo): otel.Context {
-  return new AttemptContext(context instanceof AttemptContext ? context.behind : context, attempt);
+/** `context` with an attempt and a span in it; what is `undefined` stays as it is there. */
+export function contextWith(
+  context: otel.Context,
+  attempt: AttemptInfo | undefined,
+  span: otel.Span | undefined,
+): otel.Context {
+  if (span !== undefined && (spanKey ?? learnSpanKey(span)) === undefined)
+    return contextWith(otel.trace.setSpan(context, span), attempt, undefined);
+  if (attempt === undefined && span === undefined) return context;
+  if (!(context instanceof AttemptContext)) return new AttemptContext(context, attempt, span);
+  return new AttemptContext(context.behind, attempt ?? context.attempt, span ?? context.span);
 }
 
 /**
@@ -52,7 +85,9 @@ export function withAttempt(context: otel.Context, attempt: AttemptInfo): otel.C
  * registered. For span processors and for other instrumentation; your own function gets `attempt` from its call context.
  */
 export function getAttempt(context: otel.Context): AttemptInfo | undefined {
-  return context.getValue(KEY) as AttemptInfo | undefined;
+  const attempt = context.getValue(KEY) as AttemptInfo | undefined;
+  // Only now that somebody gets it: it costs more than the rest of an attempt.
+  return attempt && Object.freeze(attempt);
 }
 
 /** The part of an SDK's span that {@link resendCountProcessor} touches. */

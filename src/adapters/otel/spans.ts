@@ -1,6 +1,6 @@
 import * as otel from '@opentelemetry/api';
 import type { CallInfo, PipelineInfo, SpanEnd, SpanName } from '../../telemetry/observer.ts';
-import { type AttemptInfo, withAttempt } from './attempt.ts';
+import { type AttemptInfo, contextWith } from './attempt.ts';
 import { describe } from './error-type.ts';
 import * as names from './names.ts';
 
@@ -70,16 +70,19 @@ export class Scope {
 
   private enter(): otel.Context {
     const { span } = this;
-    const around = this.attempt === undefined ? this.around : withAttempt(this.around, this.attempt);
-    if (span === undefined) return around;
-    const context = span.spanContext();
     // A suppressed span is invalid, and a no-op tracer hands back its parent's: neither may hide what is there.
-    if (!otel.isSpanContextValid(context) || context === otel.trace.getSpanContext(around)) return this.around;
-    return otel.trace.setSpan(around, span);
+    if (span !== undefined && !span.isRecording() && addsNothing(span.spanContext(), this.around)) return this.around;
+    return contextWith(this.around, this.attempt, span);
   }
 }
 
-type Attributes = Record<string, string | number | boolean | string[]>;
+function addsNothing(own: otel.SpanContext, around: otel.Context): boolean {
+  // Whether the rest of an ID is well formed costs as much as starting the span.
+  if (own.traceId === otel.INVALID_TRACEID || own.spanId === otel.INVALID_SPANID) return true;
+  return own === otel.trace.getSpanContext(around);
+}
+
+type Attributes = Record<string, string | number | boolean>;
 
 /** Starts and ends the spans of one pipeline. */
 export class Spans {
@@ -89,6 +92,7 @@ export class Spans {
   private readonly own: Readonly<Record<SpanName, Readonly<Attributes>>>;
   /** Those of a call without attributes of its own, and of its first attempt. */
   private readonly options: Readonly<Record<SpanName, otel.SpanOptions>>;
+  private readonly policies: string[];
   private readonly messages: boolean;
   private readonly attempts: boolean;
 
@@ -102,9 +106,9 @@ export class Spans {
       fallback: `fallback ${info.name}`,
     };
     const pipeline = { [names.PIPELINE_NAME]: info.name };
-    const policies = info.policies.map((policy) => policy.kind);
+    this.policies = Object.freeze(info.policies.map((policy) => policy.kind)) as string[];
     this.own = {
-      execution: { ...pipeline, [names.PIPELINE_POLICIES]: policies },
+      execution: pipeline,
       attempt: { ...pipeline, [names.ATTEMPT_NUMBER]: 1, [names.ATTEMPT_KIND]: 'initial' },
       fallback: pipeline,
     };
@@ -118,15 +122,18 @@ export class Spans {
   execution(tracer: otel.Tracer, call: CallInfo, parent: Scope | undefined): Scope {
     const around = parent === undefined ? otel.context.active() : parent.context;
     const span = tracer.startSpan(this.titles.execution, this.withUser('execution', call), around);
+    // Not for samplers: an SDK checks and copies a list twice for a span that starts with it, seen or not.
+    if (span.isRecording()) span.setAttribute(names.PIPELINE_POLICIES, this.policies);
     return new Scope('execution', tracer, undefined, span, around, attemptInfo(call));
   }
 
   attempt(call: CallInfo, parent: Scope): Scope {
     const around = parent.context;
-    const span = this.attempts
-      ? parent.tracer.startSpan(this.titles.attempt, this.attemptOptions(call), around)
-      : undefined;
-    return new Scope('attempt', parent.tracer, parent, span, around, attemptInfo(call));
+    // One whose execution nobody sees is not seen either, and what is asked in it has that for its parent.
+    const seen = this.attempts && parent.span?.isRecording() === true;
+    const span = seen ? parent.tracer.startSpan(this.titles.attempt, this.attemptOptions(call), around) : undefined;
+    const left = parent.span !== undefined && !parent.changesContext;
+    return new Scope('attempt', parent.tracer, parent, span, around, left ? undefined : attemptInfo(call));
   }
 
   /** It keeps the attempt it stands in, if any: what a fallback asks is asked for the first time. */
@@ -182,10 +189,10 @@ function spanOptions(attributes: otel.Attributes): otel.SpanOptions {
 }
 
 function attemptInfo(call: CallInfo): AttemptInfo {
-  return Object.freeze({
+  return {
     pipeline: call.pipeline,
     attempt: Math.max(call.attempt, 1),
     kind: call.attemptKind,
     deadline: call.deadline,
-  });
+  };
 }

@@ -143,3 +143,21 @@ test('a state change is logged in the trace of the call that caused it', () => {
   quiet.observer.event({ ...change, state: 'open', previous: 'closed', failureRatio: 1 }, quiet.call(), undefined);
   expect(logs.records()).toHaveLength(2);
 });
+
+test('where nothing is registered, the place for it is made with nothing in it, as if it were not there', () => {
+  const place = Symbol.for('opentelemetry.js.api.1');
+  Reflect.deleteProperty(globalThis, place);
+  const p = fakePipeline();
+  // The API is asked properly every 64th time.
+  for (let i = 0; i < 64; i++) expect(p.observer.interest()).toBe(0);
+  expect(Object.getOwnPropertyDescriptor(globalThis, place)).toEqual({
+    value: undefined,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+  const { provider } = metricsSdk();
+  expect(otel.metrics.setGlobalMeterProvider(provider)).toBe(true);
+  expect(otel.metrics.getMeterProvider()).toBe(provider);
+  expect(p.observer.interest()).toBe(1);
+});

@@ -314,6 +314,30 @@ describe('context', () => {
     expect(off.spans()).toEqual([]);
   });
 
+  test('an unsampled execution asks for no span of its attempts, which still say who they are', () => {
+    const started: string[] = [];
+    const inner = tracesSdk({ sampler: new AlwaysOffSampler() }).provider;
+    const tracerProvider: otel.TracerProvider = {
+      getTracer(name) {
+        const tracer = inner.getTracer(name);
+        return {
+          startActiveSpan: tracer.startActiveSpan.bind(tracer),
+          startSpan(title, ...more) {
+            started.push(`${title} ${Object.keys(more[0]?.attributes ?? {})}`);
+            return tracer.startSpan(title, ...more);
+          },
+        };
+      },
+    };
+    const p = fakePipeline({ name: 'p', telemetry: { tracerProvider } });
+    const { execution, attempt } = run(p);
+    const inside = (token: unknown) => p.observer.within(token, () => otel.context.active());
+    expect(started).toEqual(['execute p seaworthy.pipeline.name']);
+    expect(otel.trace.getSpan(inside(attempt)!)).toBe(otel.trace.getSpan(inside(execution)!));
+    expect(otel.trace.getSpan(inside(attempt)!)).toBeDefined();
+    expect(getAttempt(inside(attempt)!)).toMatchObject({ pipeline: 'p', attempt: 1 });
+  });
+
   test('a suppressed context is left as it is', () => {
     const suppressed = otel.context
       .active()
@@ -323,6 +347,8 @@ describe('context', () => {
       p.observer.interest();
       const execution = p.observer.start('execution', p.call(), undefined);
       expect(p.observer.within(execution, () => otel.context.active())).toBe(suppressed);
+      const attempt = p.observer.start('attempt', p.call({ attempt: 1 }), execution);
+      expect(p.observer.within(attempt, () => otel.context.active())).toBe(suppressed);
     });
     expect(sdk.spans()).toEqual([]);
   });
