@@ -20,6 +20,8 @@ export type Backoff<Info> = number | IBackoffFactory<Info> | ((info: Info) => De
 
 /** A backoff ready to be walked: one walk per call, each with a state of its own. */
 export interface Delays<Info> {
+  /** Every delay, when they do not depend on what happened; nobody has to ask then. */
+  readonly constant?: Delay;
   /** The delay after the first failure. */
   first(info: Info): DelayStep<Info>;
 }
@@ -70,7 +72,7 @@ export function constantBackoff(ms: number): IBackoffFactory<unknown> {
 export function delays<Info>(backoff: Backoff<Info>): Delays<Info> {
   if (typeof backoff === 'number') {
     const constant = new ConstantStep(usable(backoff));
-    return { first: () => constant };
+    return { constant: constant.delay, first: () => constant };
   }
   if (typeof backoff === 'function') return { first: (info) => new AskedStep(backoff, info) };
   return { first: (info) => cockatielStep(backoff, info) };

@@ -1,8 +1,12 @@
 /**
  * Adds one to the count of `name`. A property whose name is only known at run time is looked up by hash, which costs more
- * than the rest of a policy; the one of nearly all calls is therefore written out.
+ * than the rest of a policy; those of nearly all calls are therefore written out.
  */
-export function count<Name extends string>(counts: Record<Name | 'success', number>, name: Name | 'success'): void {
+export function count<Name extends string>(
+  counts: Record<Name | 'success', number> & { failure?: number },
+  name: Name | 'success',
+): void {
   if (name === 'success') counts.success++;
+  else if (name === 'failure') counts.failure!++;
   else counts[name]++;
 }

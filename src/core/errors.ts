@@ -114,18 +114,19 @@ export class DrainingError extends RejectedError {
 
 /** True for every error of this library, also one made by another copy of it. */
 export function isResilienceError(error: unknown): error is ResilienceError {
-  return has(error, BRAND);
+  try {
+    return error instanceof Error && BRAND in error;
+  } catch {
+    // A user's own may be anything, a proxy that throws included, and is then none of ours.
+    return false;
+  }
 }
 
 /** True when the function was not called: an open circuit, a full bulkhead, no time left. */
 export function isRejectedError(error: unknown): error is RejectedError {
-  return has(error, REJECTED);
-}
-
-/** Whether it is an error with this brand. A user's own may be anything, a proxy that throws included, and is then none of ours. */
-function has(error: unknown, brand: symbol): boolean {
+  // Written out once more: where one place looks for either mark, V8 searches for it by hash each time.
   try {
-    return error instanceof Error && brand in error;
+    return error instanceof Error && REJECTED in error;
   } catch {
     return false;
   }

@@ -139,7 +139,19 @@ function deliver(call: Call): void {
 function settled(call: Call): Promise<unknown> {
   if (call.rest !== null) return call.rest;
   if (call.asOutcome) return Promise.resolve(outcomeOf(call.ok, call.result));
-  return call.ok ? Promise.resolve(call.result) : Promise.reject(call.result);
+  return call.ok ? Promise.resolve(call.result) : rejection(call.result);
+}
+
+const settledAlready = Promise.resolve();
+
+/**
+ * A promise that is rejected a microtask from now, when the caller listens to it: of one that is rejected before that, Node
+ * takes note twice, as of an error nobody handles and then of its handling, which costs more than the whole call.
+ */
+function rejection(error: unknown): Promise<never> {
+  return new Promise((_, reject) => {
+    settledAlready.then(() => reject(error));
+  });
 }
 
 /** The end, inside a chain. */

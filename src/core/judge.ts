@@ -1,15 +1,15 @@
 import { unawaited } from '../algorithms/unawaited.ts';
 import type { Call } from './call.ts';
-import { isRejectedError, isTimeoutError } from './errors.ts';
+import { isRejectedError, isResilienceError } from './errors.ts';
 import { show } from './options.ts';
 import { type Judgement, type Matcher, outcomeOf, type Verdict } from './outcome.ts';
 import type { Stage } from './policy.ts';
 
-const SUCCESS = plain('success');
-const FAILURE = plain('failure');
-const IGNORED = plain('ignored');
+const SUCCESS = /* @__PURE__ */ plain('success');
+const FAILURE = /* @__PURE__ */ plain('failure');
+const IGNORED = /* @__PURE__ */ plain('ignored');
 /** Our own rejection: a failure for whoever gets it, nothing the other side did. */
-const REJECTED = plain('failure', 'ignored');
+const REJECTED = /* @__PURE__ */ plain('failure', 'ignored');
 
 /** All of one shape, because every stage of every call reads one of them. */
 function plain(verdict: Verdict, breaker: Verdict = verdict): Judgement {
@@ -28,9 +28,10 @@ export function judge(stage: Stage, call: Call, when: Matcher | undefined, ok: b
 }
 
 function weigh(stage: Stage, call: Call, when: Matcher | undefined, ok: boolean, result: unknown): Judgement {
-  if (!ok) {
+  // Nearly all errors are none of ours, which one look tells.
+  if (!ok && isResilienceError(result)) {
     if (isRejectedError(result)) return REJECTED;
-    if (isTimeoutError(result)) return FAILURE;
+    if (result.code === 'timeout') return FAILURE;
   }
   const test = ok ? when?.result : when?.error;
   if (test === undefined) return byClassify(stage, call, ok, result);

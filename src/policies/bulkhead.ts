@@ -36,12 +36,13 @@ export interface Bulkhead extends Policy {
   resize(limit: number): void;
 }
 
-const limitRule = number(1, undefined, { whole: true, infinite: true });
+const limitRule = /* @__PURE__ */ number(1, undefined, { whole: true, infinite: true });
+const maxMs = /* @__PURE__ */ needed(/* @__PURE__ */ number(0, undefined, { infinite: true }));
 const rules = {
-  limit: needed(limitRule),
-  queue: number(0, undefined, { whole: true, infinite: true }),
+  limit: /* @__PURE__ */ needed(limitRule),
+  queue: /* @__PURE__ */ number(0, undefined, { whole: true, infinite: true }),
   maxWaitMs: limitMs,
-  holdUntilSettled: either(flag, fields({ maxMs: needed(number(0, undefined, { infinite: true })) })),
+  holdUntilSettled: /* @__PURE__ */ either(flag, /* @__PURE__ */ fields({ maxMs })),
   name: policyName,
 };
 
@@ -150,9 +151,10 @@ class BulkheadStage extends Stage {
     const { ticket, deadline } = call.memo[this.slot] as Waiting;
     if (ticket.state === 'expired') return this.reject(call, 'queue_timeout');
     if (deadline !== undefined) this.waits!.remove(deadline);
-    const waitedMs = this.host.clock.now() - ticket.since;
-    if ((this.execution(call).watch?.interest ?? 0) !== 0)
+    if ((this.execution(call).watch?.interest ?? 0) !== 0) {
+      const waitedMs = this.host.clock.now() - ticket.since;
       this.tell(call, { type: 'dequeued', policy: this.label, waitedMs });
+    }
     // A listener may have ended the call, which has given the slot back.
     if (call.at === this.index) this.seat(call);
   }

@@ -33,24 +33,24 @@ export interface CircuitBreaker extends Policy, CircuitControl {
   forKey(key: string): CircuitControl;
 }
 
-const share = number(0, 1, { above: true });
-const many = number(1, undefined, { whole: true });
-const some = number(0, undefined, { above: true });
+const share = /* @__PURE__ */ number(0, 1, { above: true });
+const many = /* @__PURE__ */ number(1, undefined, { whole: true });
+const some = /* @__PURE__ */ number(0, undefined, { above: true });
 const rules: Rules = {
   failureRatio: share,
   minimumCalls: many,
   windowMs: some,
-  windowCalls: number(1, 1_000_000, { whole: true }),
+  windowCalls: /* @__PURE__ */ number(1, 1_000_000, { whole: true }),
   consecutiveFailures: many,
   slowMs: some,
   slowRatio: share,
-  breaker: either(shape('a cockatiel breaker', isBreaker), callable),
-  breakMs: either(number(0, undefined, { infinite: true }), cockatielBackoff),
+  breaker: /* @__PURE__ */ either(/* @__PURE__ */ shape('a cockatiel breaker', isBreaker), callable),
+  breakMs: /* @__PURE__ */ either(/* @__PURE__ */ number(0, undefined, { infinite: true }), cockatielBackoff),
   halfOpenCalls: many,
   halfOpenMs: some,
-  keys: fields({ max: many, idleMs: some }),
+  keys: /* @__PURE__ */ fields({ max: many, idleMs: some }),
   when: judging,
-  initialState: shape('what toJSON() gave', isPlain),
+  initialState: /* @__PURE__ */ shape('what toJSON() gave', isPlain),
   name: policyName,
 };
 

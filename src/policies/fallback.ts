@@ -22,9 +22,9 @@ export interface FallbackOptions<R, V = never> {
   readonly name?: string | undefined;
 }
 
-const ready = shape('{ value }', (to) => isPlain(to) && 'value' in to);
+const ready = /* @__PURE__ */ shape('{ value }', (to) => isPlain(to) && 'value' in to);
 const rules = {
-  to: needed(either(callable, ready)),
+  to: /* @__PURE__ */ needed(/* @__PURE__ */ either(callable, ready)),
   timeoutMs: limitMs,
   when: judging,
   name: policyName,
@@ -108,13 +108,13 @@ class FallbackStage extends Stage {
     // A predicate may have ended the call.
     if (call.at !== this.index) return call.lose(outcome);
     const { to, timeoutMs } = this.state;
+    if (typeof to !== 'function') return this.answered(call, outcome, errorType, to.value);
     const about = this.watched(call);
     const run: Answering = { outcome, errorType, tokens: undefined, startedAt: 0, deadline: undefined };
-    if (typeof to === 'function' && about !== null && about.interest !== 0) {
+    if (about !== null && about.interest !== 0) {
       run.tokens = this.scope.pipeline.observers.start('fallback', about, about.tokens);
       run.startedAt = this.host.clock.now();
     }
-    if (typeof to !== 'function') return this.answered(call, run, to.value);
     if (call.at !== this.index) return this.end(call, run, 'cancelled', undefined);
     call.memo[this.slot] = run;
     // Its own end is still to come: to the frame it is a stage at work again.
@@ -152,10 +152,10 @@ class FallbackStage extends Stage {
   override returned(call: Call, value: unknown): void {
     const run = this.take(call)!;
     this.end(call, run, 'success', undefined);
-    this.answered(call, run, value);
+    this.answered(call, run.outcome, run.errorType, value);
   }
 
-  private answered(call: Call, { outcome, errorType }: Answering, value: unknown): void {
+  private answered(call: Call, outcome: Outcome, errorType: string | undefined, value: unknown): void {
     this.state.counts.success++;
     this.execution(call).rescued = true;
     if (outcome.status === 'value' && outcome.value !== value) call.discard(outcome.value);

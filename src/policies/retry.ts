@@ -34,10 +34,10 @@ export interface RetryOptions<R = any> {
 }
 
 const rules = {
-  maxRetries: number(0, undefined, { whole: true, infinite: true }),
-  backoff: either(milliseconds, callable, cockatielBackoff),
+  maxRetries: /* @__PURE__ */ number(0, undefined, { whole: true, infinite: true }),
+  backoff: /* @__PURE__ */ either(milliseconds, callable, cockatielBackoff),
   budget: budgeting,
-  maxRetryAfterMs: number(0, undefined, { infinite: true }),
+  maxRetryAfterMs: /* @__PURE__ */ number(0, undefined, { infinite: true }),
   retryRejected: flag,
   when: judging,
   name: policyName,
@@ -131,8 +131,8 @@ class RetryStage extends Stage {
     const backoff = call.at === this.index && trial.retries < maxRetries ? this.pause(call, trial, outcome) : 'stop';
     // A predicate or the backoff may have ended the call just now.
     if (call.at !== this.index) return this.leave(call, outcome);
-    const now = this.host.clock.now();
-    const question = { backoff, wishMs, maxWishMs, now, due: dueBefore(call, this.index), budget: budget?.tokens };
+    const due = dueBefore(call, this.index);
+    const question = { backoff, wishMs, maxWishMs, now: this.host.clock.now(), due, budget: budget?.tokens };
     const answer = trial.decide(question);
     if (typeof answer === 'string') return this.giveUp(call, outcome, answer);
     call.lose(outcome);
@@ -156,7 +156,7 @@ class RetryStage extends Stage {
 
   private pause(call: Call, trial: Trial<RetryInfo>, outcome: Outcome): Delay {
     try {
-      return trial.delay(this.delays, retryInfo(this, call, trial.retries + 1, outcome));
+      return this.delays.constant ?? trial.delay(this.delays, retryInfo(this, call, trial.retries + 1, outcome));
     } catch (error) {
       this.fault(call, 'backoff', error);
       return 'stop';

@@ -21,8 +21,8 @@ export interface TimeoutOptions {
 }
 
 const rules = {
-  ms: needed(either(limitMs, callable)),
-  mode: shape('"abandon" or "cooperative"', (value) => value === 'abandon' || value === 'cooperative'),
+  ms: /* @__PURE__ */ needed(/* @__PURE__ */ either(limitMs, callable)),
+  mode: /* @__PURE__ */ shape('"abandon" or "cooperative"', (value) => value === 'abandon' || value === 'cooperative'),
   fallbackMs: limitMs,
   name: policyName,
 };

@@ -39,6 +39,18 @@ describe('fallback', () => {
     expect(await pipe.execute(bad)).toBe('first');
   });
 
+  it.each([
+    ['a value', { to: { value: 'instead' } }],
+    ['a function', () => 'instead'],
+  ])('tells of what type the failure was that it answered with %s', async (_what, to) => {
+    const told: unknown[] = [];
+    const observer: Observer = { event: (event) => void told.push(event) };
+    const classify = () => ({ verdict: 'failure', errorType: '503' }) as const;
+    const { pipe } = stand([fallback(to as () => string)], { observers: [observer], classify });
+    await pipe.execute(bad);
+    expect(told).toContainEqual(expect.objectContaining({ type: 'fallback', result: 'success', errorType: '503' }));
+  });
+
   it('gets the outcome and the call', async () => {
     const seen: unknown[] = [];
     const { pipe } = stand([
