@@ -1,4 +1,5 @@
 import { type Clock, soon, type Timer } from '../../ports/clock.ts';
+import { isNative, lazily } from './lazy.ts';
 import { link } from './link.ts';
 
 /** What may end the body of a response after its headers. */
@@ -22,7 +23,13 @@ export function guardBody(response: Response, attempt: AbortController, limits: 
   if (limits.signal === undefined && limits.idleMs === Number.POSITIVE_INFINITY) return response;
   // A double, or a client that is only called fetch, may have no stream at all or be reading it already.
   if (typeof body?.getReader !== 'function' || body.locked || !isResponse(response)) return response;
-  return dress(guardStream(body, attempt, limits), response);
+  const dressed = () => dress(guardStream(body, attempt, limits), response);
+  // The caller's signal also ends what nobody reads.
+  if (limits.signal !== undefined || !isNative(response)) return dressed();
+  return lazily(response, {
+    text: () => (body.locked ? undefined : textOf(body, attempt, limits)),
+    dress: () => (body.locked ? undefined : dressed()),
+  });
 }
 
 /** Throws away what came with a response, so that its socket is free, unless `answer` goes on with the same body. */
@@ -66,20 +73,10 @@ interface Sink {
   error(reason: unknown): void;
 }
 
-/**
- * Moves one chunk. The timer covers the wait for it and nothing else, and when it fires, what is in the socket by then is
- * still delivered: after a stall of the event loop timers come first.
- */
-async function pump(sink: Sink, tether: Tether, { clock, idleMs, idleError }: BodyLimits): Promise<void> {
-  let waiting = true;
-  const timer: Timer | undefined =
-    idleMs === Number.POSITIVE_INFINITY
-      ? undefined
-      : clock.after(idleMs, () => soon(() => waiting && tether.end(idleError())));
-  timer?.unref();
+/** Moves one chunk. */
+async function pump(sink: Sink, tether: Tether, limits: BodyLimits): Promise<void> {
   try {
-    const { done, value } = await tether.reader.read();
-    if (tether.over) return;
+    const { done, value } = await next(tether, limits);
     if (!done) return sink.enqueue(value);
     tether.release();
     sink.close();
@@ -89,9 +86,75 @@ async function pump(sink: Sink, tether: Tether, { clock, idleMs, idleError }: Bo
     if (tether.over) return;
     tether.release();
     throw error;
+  }
+}
+
+/** Reads one chunk, or rejects with the reason when the body is ended meanwhile. */
+async function next(tether: Tether, limits: BodyLimits) {
+  const idle = new Idle(tether, limits);
+  try {
+    return await tether.read();
   } finally {
-    waiting = false;
-    timer?.cancel();
+    idle.stop();
+  }
+}
+
+/** All of a body that has no other reader. */
+async function textOf(body: ReadableStream<Uint8Array>, attempt: AbortController, limits: BodyLimits): Promise<string> {
+  const tether = new Tether(body.getReader(), attempt);
+  const idle = new Idle(tether, limits);
+  const decoder = new TextDecoder();
+  let text = '';
+  try {
+    for (;;) {
+      const { done, value } = await tether.read();
+      text += decoder.decode(value, { stream: !done });
+      if (done) return text;
+      idle.moved();
+    }
+  } finally {
+    idle.stop();
+  }
+}
+
+/**
+ * Ends a body that stands still while it is read; one timer for any number of chunks. When it fires, what is in the socket
+ * by then is still delivered: after a stall of the event loop timers come first.
+ */
+class Idle {
+  private readonly tether: Tether;
+  private readonly limits: BodyLimits;
+  private since = 0;
+  private timer: Timer | undefined;
+  private stopped = false;
+
+  constructor(tether: Tether, limits: BodyLimits) {
+    this.tether = tether;
+    this.limits = limits;
+    if (limits.idleMs === Number.POSITIVE_INFINITY) return;
+    this.moved();
+    this.arm(limits.idleMs);
+  }
+
+  moved(): void {
+    this.since = this.limits.clock.now();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.timer?.cancel();
+  }
+
+  private arm(ms: number): void {
+    this.timer = this.limits.clock.after(ms, () => soon(() => this.elapsed()));
+    this.timer.unref();
+  }
+
+  private elapsed(): void {
+    if (this.stopped) return;
+    const left = this.since + this.limits.idleMs - this.limits.clock.now();
+    if (left > 0) this.arm(left);
+    else this.tether.end(this.limits.idleError());
   }
 }
 
@@ -100,8 +163,10 @@ async function pump(sink: Sink, tether: Tether, { clock, idleMs, idleError }: Bo
  * or a response that was dropped unread would live as long as the signal.
  */
 class Tether {
-  readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
   over = false;
+  /** Why it was ended. */
+  reason: unknown;
   unlink: (() => void) | undefined;
   private readonly attempt: AbortController;
   private sink: WeakRef<Sink> | undefined;
@@ -115,6 +180,17 @@ class Tether {
     this.sink = new WeakRef(sink);
   }
 
+  /** One chunk, unless the body is ended meanwhile. */
+  async read(): ReturnType<typeof this.reader.read> {
+    try {
+      const chunk = await this.reader.read();
+      if (!this.over) return chunk;
+    } catch (error) {
+      if (!this.over) throw error;
+    }
+    throw this.reason;
+  }
+
   /** Nothing is left to end: lets go of the signal. */
   release(): void {
     this.over = true;
@@ -126,6 +202,7 @@ class Tether {
   end(reason: unknown): void {
     if (this.over) return;
     this.release();
+    this.reason = reason;
     this.sink?.deref()?.error(reason);
     // The signal reaches what a wrapper around fetch has split off; the reader what was made without the signal.
     this.attempt.abort(reason);
