@@ -16,7 +16,7 @@ export interface RetryBudgetRules {
 }
 
 /** Ten deposits of 0.1 add up to a hair less than 1 in floating point, and they are a token all the same. */
-const wholeToken = 1 - 1e-9;
+const wholeToken = 0.999_999_999;
 
 /** A bucket of retry tokens; `0 <= tokens <= capacity` always. */
 export class RetryBudget {

@@ -11,16 +11,19 @@ import { PipelineCore } from './pipeline-core.ts';
 import type { Defaults, PipelineOptions, Stackable } from './pipeline-types.ts';
 
 const rules: Rules = {
-  classify: shape('a function or a cockatiel handler', isClassify),
-  attributes: shape(
+  classify: /* @__PURE__ */ shape('a function or a cockatiel handler', isClassify),
+  attributes: /* @__PURE__ */ shape(
     'an object of strings, numbers and booleans',
     (value) =>
       isPlain(value) &&
       Object.values(value).every((each) => ['string', 'number', 'boolean', 'undefined'].includes(typeof each)),
   ),
-  observers: shape('an array of observers', (value) => Array.isArray(value) && value.every(isObserver)),
+  observers: /* @__PURE__ */ shape('an array of observers', (value) => Array.isArray(value) && value.every(isObserver)),
   stackTraces: flag,
-  clock: shape('a clock', (value) => typeof value?.now === 'function' && typeof value?.after === 'function'),
+  clock: /* @__PURE__ */ shape(
+    'a clock',
+    (value) => typeof value?.now === 'function' && typeof value?.after === 'function',
+  ),
   random: callable,
 };
 

@@ -43,7 +43,7 @@ const lull: Idle = {
   },
 };
 
-const hostTurns = turns();
+const hostTurns = /* @__PURE__ */ turns();
 
 /** At once, which is a microtask later; but promises alone would keep the event loop from turning for as long as it lasts. */
 function goOn(wake: () => void): void {

@@ -56,6 +56,23 @@ describe('the published package', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('calls its classes what the sources call them, because stack traces show it', () => {
+    const read = (pattern: string) =>
+      globSync(pattern, { cwd: unpacked }).map((path) => readFileSync(join(unpacked, path), 'utf8'));
+    const classes = read('src/**/*.ts').flatMap((text) => [
+      ...text.matchAll(/^(?:export )?(?:abstract )?class (\w+)/gm),
+    ]);
+    const built = read('dist/**/*.js').flatMap((text) => [
+      ...text.matchAll(/^var (\w+) = class(?: (?!extends\b)(\w+))?/gm),
+    ]);
+    expect(built.map(([, variable, own = variable]) => own).sort()).toEqual(classes.map(([, name]) => name).sort());
+  });
+
+  it('is one module per subpath and a few they share, because each costs time to load', () => {
+    const modules = globSync('dist/**/*.js', { cwd: unpacked });
+    expect(modules.length, modules.join('\n')).toBeLessThan(25);
+  });
+
   it('declares nothing in the words of Node', () => {
     const wrong = declarations
       .map(({ path, text }) => ({

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { SourceMap, type SourceMapPayload } from 'node:module';
+import { join } from 'node:path';
 import { build } from 'esbuild';
 import { type Plugin, rollup } from 'rollup';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -7,7 +8,7 @@ import { consumer, root } from './consumer.ts';
 
 interface Bundle {
   readonly code: string;
-  /** Modules of the library of which something is left, by their path in `dist`. */
+  /** Sources of the library of which something is left, by their path in `src`. */
   readonly modules: readonly string[];
   /** Packages it still asks for. */
   readonly imports: readonly string[];
@@ -17,7 +18,7 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json');
 const others = /^(node:|@opentelemetry\/api|cockatiel|tslib)/;
 const policies = ['bulkhead', 'circuitBreaker', 'fallback', 'retry', 'timeout'];
-const fileOf = (policy: string) => `policies/${policy === 'circuitBreaker' ? 'circuit-breaker' : policy}.js`;
+const fileOf = (policy: string) => `policies/${policy === 'circuitBreaker' ? 'circuit-breaker' : policy}.ts`;
 
 let directory: string;
 let library: string;
@@ -39,22 +40,22 @@ describe.each([
     const { modules, imports } = await bundle(`export { ${policy} } from 'seaworthy';`);
     expect(modules).toContain(fileOf(policy));
     expect(modules.filter((module) => !/^(core|algorithms|ports)\//.test(module))).toEqual([fileOf(policy)]);
-    expect(modules).not.toContain('core/pipeline.js');
+    expect(modules).not.toContain('core/pipeline.ts');
     // Its backoffs are cockatiel's.
     expect(imports.filter((name) => name !== 'node:async_hooks')).toEqual(policy === 'retry' ? ['cockatiel'] : []);
   });
 
   it('of a pipeline holds no policy and nothing of cockatiel', async () => {
     const { modules, imports } = await bundle(`export { pipeline } from 'seaworthy';`);
-    expect(modules).toContain('core/pipeline.js');
+    expect(modules).toContain('core/pipeline.ts');
     expect(modules.filter((module) => /^(policies|console|testing|adapters\/http)\//.test(module))).toEqual([]);
-    expect(modules).not.toContain('adapters/cockatiel/index.js');
+    expect(modules).not.toContain('adapters/cockatiel/index.ts');
     expect(imports).not.toContain('cockatiel');
   });
 
   it('of an error holds errors alone', async () => {
     const { modules, imports } = await bundle(`export { TimeoutError, isTimeoutError } from 'seaworthy';`);
-    expect({ modules, imports }).toEqual({ modules: ['core/errors.js'], imports: [] });
+    expect({ modules, imports }).toEqual({ modules: ['core/errors.ts'], imports: [] });
   });
 
   it.each(['console', 'cockatiel', 'fetch', 'testing'])(
@@ -77,26 +78,19 @@ async function withEsbuild(contents: string): Promise<Bundle> {
     external: ['node:*', '@opentelemetry/api', 'cockatiel', 'tslib'],
     absWorkingDir: directory,
     metafile: true,
+    sourcemap: 'external',
+    outfile: 'bundle.js',
     write: false,
   });
-  const [output] = Object.values(metafile.outputs);
-  return {
-    code: outputFiles[0]!.text,
-    modules: inLibrary(
-      Object.entries(output!.inputs).map(([path, { bytesInOutput }]) => [join(directory, path), bytesInOutput]),
-    ),
-    imports: output!.imports.map(({ path }) => path),
-  };
+  const [map, bundle] = outputFiles;
+  const imports = metafile.outputs['bundle.js']!.imports.map(({ path }) => path);
+  return { code: bundle!.text, modules: sourcesOf(bundle!.text, JSON.parse(map!.text)), imports };
 }
 
 async function withRollup(contents: string): Promise<Bundle> {
   const bundle = await rollup({ input: 'entry', external: others, logLevel: 'silent', plugins: [packages(contents)] });
-  const [output] = (await bundle.generate({ format: 'es' })).output;
-  return {
-    code: output.code,
-    modules: inLibrary(Object.entries(output.modules).map(([path, { renderedLength }]) => [path, renderedLength])),
-    imports: output.imports,
-  };
+  const [output] = (await bundle.generate({ format: 'es', sourcemap: 'hidden' })).output;
+  return { code: output.code, modules: sourcesOf(output.code, output.map!), imports: output.imports };
 }
 
 /** Finds the library by its `exports` and heeds its `sideEffects`, as Rollup's own plugin for packages does. */
@@ -112,13 +106,21 @@ function packages(contents: string): Plugin {
         : join(importer!, '..', id);
       return { id: path, moduleSideEffects: sideEffects };
     },
-    load: (id) => (id === 'entry' ? contents : null),
+    load: (id) =>
+      id === 'entry' ? contents : { code: readFileSync(id, 'utf8'), map: readFileSync(`${id}.map`, 'utf8') },
   };
 }
 
-function inLibrary(sizes: readonly (readonly [path: string, bytes: number])[]): string[] {
-  return sizes
-    .filter(([path, bytes]) => bytes > 0 && path.startsWith(library))
-    .map(([path]) => relative(join(library, 'dist'), path))
-    .sort();
+/** What the code comes from, by the source maps: a chunk of the library holds many sources. */
+function sourcesOf(code: string, map: unknown): string[] {
+  const sourceMap = new SourceMap(map as SourceMapPayload);
+  const found = new Set<string>();
+  for (const [line, text] of code.split('\n').entries()) {
+    for (let column = 0; column < text.length; column++) {
+      const entry = sourceMap.findEntry(line, column);
+      const [, source] = 'originalSource' in entry ? (/seaworthy\/src\/(.*)/.exec(entry.originalSource) ?? []) : [];
+      if (source !== undefined) found.add(source);
+    }
+  }
+  return [...found].sort();
 }
