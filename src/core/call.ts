@@ -51,7 +51,7 @@ export class Call implements Execution {
 
   // Of the root alone: the execution of the outermost pipeline, work, and the way home.
   previous: Execution | null = null;
-  next: Execution | null = null;
+  next: Execution | null | undefined = undefined;
   counted = 0;
   called = false;
   rescued = false;

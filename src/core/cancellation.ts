@@ -1,16 +1,6 @@
-import { warn } from '../ports/report.ts';
 import type { Call } from './call.ts';
 import type { RunOptions } from './execute-options.ts';
-import { type Idle, sweepSoon } from './idle.ts';
-
-/** Of the signals before the last one, those that have calls. */
-let hubs: WeakMap<AbortSignal, Hub> | undefined;
-
-/** The last signal's: what comes next is mostly behind the same one, or behind one that nobody has seen before. */
-let latest: Hub | undefined;
-
-/** Lets that go; one for all, or a signal per call would leave one behind for each until the next turn. */
-const sweeper: Idle = { sweeping: false, sweep: () => latest?.sweep() };
+import { type Idle, sweepNow, sweepSoon } from './idle.ts';
 
 /** A call's place behind its caller's signal. */
 export class Seat {
@@ -41,16 +31,24 @@ export class Hub implements Idle {
   private last: Seat | null = null;
   private listening = false;
 
+  /** Whether calls have come to it after it was left: the signal is more than one call's. */
+  private shared = false;
+
   private constructor(signal: AbortSignal) {
     this.signal = signal;
   }
 
+  /** The one of that signal, made when there is none. */
   static of(signal: AbortSignal): Hub {
-    if (latest?.signal === signal) return latest;
-    latest?.retire();
-    latest = hubs?.get(signal) ?? new Hub(signal);
-    sweepSoon(sweeper);
-    return latest;
+    const known = Marked.hubOf(signal);
+    if (known !== undefined) return known;
+    const hub = new Hub(signal);
+    try {
+      new Marked(signal, hub);
+    } catch {
+      // An object that takes no marks: each call has a hub of its own then.
+    }
+    return hub;
   }
 
   /** Ends `call` with the signal's reason when that aborts, until the call has ended by itself. */
@@ -76,7 +74,7 @@ export class Hub implements Idle {
     seat.call.seat = null;
     if (next === seat) {
       this.last = null;
-      return sweepSoon(latest === this ? sweeper : this);
+      return this.rest();
     }
     const last = this.last!;
     (previous ?? last).next = next;
@@ -95,26 +93,44 @@ export class Hub implements Idle {
     }
   }
 
+  /**
+   * Nobody is behind it. Listening for each call costs more than the call, but one that waits for the end of the turn is kept
+   * alive until then with its signal: so a signal that brought one call alone is let go at once.
+   */
+  private rest(): void {
+    if (this.shared) return sweepSoon(this);
+    this.shared = true;
+    sweepNow(this);
+  }
+
   sweep(): void {
-    if (this.last !== null) return;
-    if (latest === this) latest = undefined;
-    // The map would keep the size it had when most signals were alive.
-    hubs?.delete(this.signal);
-    if (!this.listening) return;
+    if (this.last !== null || !this.listening) return;
     this.listening = false;
     this.signal.removeEventListener('abort', this);
   }
+}
 
-  /** Another signal comes. */
-  private retire(): void {
-    if (this.last !== null) {
-      (hubs ??= new WeakMap()).set(this.signal, this);
-      return;
-    }
-    try {
-      this.sweep();
-    } catch (error) {
-      warn('A signal threw when it was let go.', error);
-    }
+/** What a class extends to put its private fields on an object that is there already. */
+class Given {
+  constructor(it: object) {
+    // What `super()` answers with.
+    return it;
+  }
+}
+
+/**
+ * A signal that has a hub, in a private field of ours, which nobody sees. A WeakMap would cost ten times as much, and the
+ * garbage collector more than that while signals come and go.
+ */
+class Marked extends Given {
+  readonly #hub: Hub;
+
+  constructor(signal: AbortSignal, hub: Hub) {
+    super(signal);
+    this.#hub = hub;
+  }
+
+  static hubOf(signal: AbortSignal): Hub | undefined {
+    return #hub in signal ? signal.#hub : undefined;
   }
 }

@@ -12,9 +12,9 @@ export type AttemptKind = CallInfo['attemptKind'];
 export interface Execution {
   readonly call: Call;
   readonly scope: ExecutionScope;
-  /** Its neighbours among those that run. */
+  /** Its neighbours among those that run; `next` is undefined while it is not among them. */
   previous: Execution | null;
-  next: Execution | null;
+  next: Execution | null | undefined;
   /** Attempts that were counted so far, which they are only where something repeats. */
   counted: number;
   /** Whether the function was called at all. */
@@ -30,7 +30,7 @@ export class NestedExecution implements Execution {
   readonly call: Call;
   readonly scope: ExecutionScope;
   previous: Execution | null = null;
-  next: Execution | null = null;
+  next: Execution | null | undefined = undefined;
   counted = 0;
   called = false;
   rescued = false;

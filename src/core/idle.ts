@@ -32,11 +32,16 @@ function sweepAll(): void {
   asked = undefined;
   for (const idle of waiting.splice(0)) {
     idle.sweeping = false;
-    try {
-      idle.sweep();
-    } catch (error) {
-      // A clock or a signal that is none of the platform's.
-      warn('A clock or a signal threw when it was let go.', error);
-    }
+    sweepNow(idle);
+  }
+}
+
+/** Lets it go at once. */
+export function sweepNow(idle: Idle): void {
+  try {
+    idle.sweep();
+  } catch (error) {
+    // A clock or a signal that is none of the platform's.
+    warn('A clock or a signal threw when it was let go.', error);
   }
 }

@@ -43,5 +43,7 @@ function begin(core: PipelineCore, fn: Fn, options: RunOptions, asOutcome: boole
   const call = new Call(core.stages, room(core), fn, options, asOutcome, null, -1, plain);
   if (options !== noOptions) Hub.join(options.signal, call);
   call.begin();
+  // What has ended by now never ran beside anything.
+  if (!call.ended) core.running.add(call);
   return call.promise ?? settlement(call);
 }

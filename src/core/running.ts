@@ -11,8 +11,10 @@ export class Running {
     this.first = execution;
   }
 
+  /** Harmless for one that is not in the list. */
   remove(execution: Execution): void {
     const { previous, next } = execution;
+    if (next === undefined) return;
     if (previous === null) this.first = next;
     else previous.next = next;
     if (next !== null) next.previous = previous;
@@ -21,7 +23,7 @@ export class Running {
   /** As of now; ending one may end others. */
   all(): Execution[] {
     const all: Execution[] = [];
-    for (let each = this.first; each !== null; each = each.next) all.push(each);
+    for (let each = this.first; each !== null; each = each.next!) all.push(each);
     return all;
   }
 }

@@ -54,7 +54,6 @@ export class ExecutionScope extends Stage {
     const { cells } = pipeline;
     cells.calls++;
     cells.active++;
-    pipeline.running.add(execution);
     const interest = pipeline.interest();
     if (interest !== 0 || pipeline.latency !== undefined) this.watch(call, execution, interest);
     if (call.options !== noOptions && this.stillborn(call)) return;
@@ -64,7 +63,9 @@ export class ExecutionScope extends Stage {
   }
 
   private open(call: Call): Execution {
-    return (call.memo[this.slot] = new NestedExecution(call, this));
+    const execution = new NestedExecution(call, this);
+    this.pipeline.running.add(execution);
+    return (call.memo[this.slot] = execution);
   }
 
   private watch(call: Call, execution: Execution, interest: Interest): void {

@@ -187,6 +187,7 @@ describe('timers that a test runner has replaced', () => {
         await used.execute(async () => 1, again === used ? signal : undefined);
         vi.useRealTimers();
         await again.execute(async () => 1, signal);
+        await again.execute(async () => 1, signal);
         expect(getEventListeners(signal, 'abort')).toHaveLength(1);
         await turn();
         await turn();
