@@ -16,7 +16,7 @@ export interface Cost {
 }
 
 /** After this many calls V8 has optimised what it is going to. */
-const warmUp = 30_000;
+const warmUp = 120_000;
 const rounds = 9;
 const calls = 1_500;
 

@@ -136,15 +136,9 @@ export class Call implements Execution {
     interrupt(this.root, NOWHERE, 'lost', bug, null);
   }
 
-  /**
-   * The caller gives up: ends the call with the caller's own reason, wherever it is, and at once. Where no context was
-   * remembered, nobody watches and the first function runs: then all that is told of it is its signal's listeners.
-   */
+  /** The caller gives up: ends the call with the caller's own reason, wherever it is. */
   cancel(reason: unknown): void {
-    const end = () => this.guarded(() => interrupt(this, NOWHERE, 'cancelled', reason, null));
-    const { context } = this.root;
-    if (context === null) end();
-    else context.runInAsyncScope(end);
+    this.run(() => interrupt(this, NOWHERE, 'cancelled', reason, null));
   }
 
   /** Remembers the caller's async context, for what a shared timer or somebody else's abort will start. */

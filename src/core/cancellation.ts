@@ -62,6 +62,8 @@ export class Hub implements Idle {
       this.signal.addEventListener('abort', this);
       this.listening = true;
     }
+    // Whoever aborts it does so in a context of their own.
+    call.capture();
     const { last } = this;
     const seat = new Seat(call, this, last);
     call.seat = seat;

@@ -72,8 +72,6 @@ export class ExecutionScope extends Stage {
     const watch = new Watch(execution, interest, this.clock.now());
     execution.watch = watch;
     if (interest === 0) return;
-    // The observers hear of it also from whoever aborts the caller's signal, in a context of their own.
-    if (call.root.seat !== null) call.capture();
     // What a nested execution began in. Only the first observer, OpenTelemetry's, is the same in every pipeline.
     const parents = this.nested ? this.outer.watched(call)?.tokens?.slice(0, 1) : undefined;
     watch.tokens = this.pipeline.observers.start('execution', watch, parents);

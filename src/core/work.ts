@@ -56,10 +56,8 @@ export class Work implements CallContext {
   get signal(): AbortSignal {
     if (this.controller === null) {
       this.controller = new AbortController();
-      // Its listeners are this caller's code: a timer takes the call's own way, but whoever aborts the caller's signal
-      // does not, and where somebody watches, the function has surroundings of its own.
-      const { call, stage } = this;
-      if (call.root.seat !== null || stage.watched(call) !== null) this.context = capture();
+      // The abort may come from a shared timer, and its listeners are this caller's code.
+      this.context = capture();
       if (this.stop !== null) this.controller.abort(this.stop.reason);
     }
     return this.controller.signal;
@@ -102,10 +100,7 @@ export class Work implements CallContext {
 
   private tell(reason: unknown): void {
     const { controller } = this;
-    if (controller === null) return;
-    const context = this.context ?? this.call.root.context;
-    if (context === null) controller.abort(reason);
-    else context.runInAsyncScope(() => controller.abort(reason));
+    if (controller !== null) this.context!.runInAsyncScope(() => controller.abort(reason));
   }
 
   /** Whether `call`, or a fork of it, started this. */

@@ -90,6 +90,7 @@ function now(): number {
 function follow(): void {
   era++;
   host.timers = setTimeout;
+  burst.shared?.read();
   if (performance !== host.found) {
     const clock = performance;
     // Whole milliseconds, or sums with the round figures of a fake clock would no longer be exact.
@@ -144,8 +145,8 @@ function endCoarse(): void {
 /** Beginnings at most so far apart, in milliseconds, are of one turn of the event loop: a turn of its own takes longer. */
 const closeMs = 0.005;
 
-/** So many of them in a row make a burst. */
-const closeOnes = 8;
+/** So many of them in a row make a burst: more than one request starts, and what it starts is timed exactly. */
+const closeOnes = 64;
 
 /** The most that share a reading. */
 const sharers = 64;
@@ -167,8 +168,16 @@ class SharedReading {
   }
 }
 
-const burst: { shared: SharedReading | null; left: number; close: number; last: number; since: number; ends: unknown } =
-  { shared: null, left: 0, close: 0, last: 0, since: 1, ends: undefined };
+const burst: {
+  shared: SharedReading | null;
+  left: number;
+  close: number;
+  last: number;
+  since: number;
+  /** What was asked for the end of this turn, and whether one has ever come: a test runner's does not by itself. */
+  ends: unknown;
+  came: boolean;
+} = { shared: null, left: 0, close: 0, last: 0, since: 1, ends: undefined, came: false };
 
 function beginAnew(): Beginning {
   const { close, last, since, shared } = burst;
@@ -177,17 +186,20 @@ function beginAnew(): Beginning {
   burst.close = at - last <= closeMs * since ? close + 1 : 0;
   burst.since = 1;
   // With timers that somebody has replaced a turn may never end.
-  if (burst.close >= closeOnes && era === 1) share();
+  if (era === 1 && burst.close >= closeOnes) share();
   return at;
 }
 
 function share(): void {
-  burst.shared = new SharedReading();
-  burst.left = burst.since = sharers;
+  if (burst.came) {
+    burst.shared = new SharedReading();
+    burst.left = burst.since = sharers;
+  }
   if (burst.ends === turns()) return;
   burst.ends = turns();
   soon(() => {
     burst.ends = undefined;
+    burst.came = true;
     burst.shared?.read();
     endBurst();
   });

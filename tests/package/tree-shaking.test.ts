@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { SourceMap, type SourceMapPayload } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { type Plugin, rollup } from 'rollup';
+import { type Plugin, rollup } from '@rollup/wasm-node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { consumer, root } from './consumer.ts';
 

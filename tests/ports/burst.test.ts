@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Beginning, begunAt, systemClock } from '../../src/ports/clock.ts';
 import { pipeline, timeout, TimeoutError } from '../../src/index.ts';
 
@@ -20,6 +20,12 @@ function spin(ms: number): void {
   for (const until = performance.now() + ms; performance.now() < until; );
 }
 
+// Nothing is shared before a turn that was asked for has come.
+beforeAll(async () => {
+  for (let i = 0; i < 100_000; i++) if (isShared(begin())) throw new Error('shared before any turn has come');
+  await turn();
+});
+
 afterEach(async () => {
   vi.useRealTimers();
   await turn();
@@ -32,6 +38,13 @@ describe('what begins', () => {
       const beginning = begin();
       expect(beginning).toBeGreaterThanOrEqual(before);
       expect(beginning).toBeLessThanOrEqual(performance.now());
+      await turn();
+    }
+  });
+
+  it('together with sixty others has a reading of its own', async () => {
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 61; i++) expect(isShared(begin())).toBe(false);
       await turn();
     }
   });

@@ -16,9 +16,23 @@ interface Place {
 let places: WeakMap<Response, Place> | undefined;
 let guarded: object | undefined;
 
-/** Whether it is the platform's own, with nobody's changes. */
+/** The platform's own readers, before anybody may have put others in their place. */
+const platform = /* @__PURE__ */ readers();
+
+function readers(): Pick<Response, 'json' | 'text'> | undefined {
+  const { prototype } = globalThis.Response ?? {};
+  return prototype && { json: prototype.json, text: prototype.text };
+}
+
+/** Whether it is the platform's own, with nobody's changes, and may be given another prototype. */
 export function isNative(response: Response): boolean {
-  return Object.getPrototypeOf(response) === globalThis.Response?.prototype;
+  const own = globalThis.Response?.prototype;
+  return (
+    Object.getPrototypeOf(response) === own &&
+    Object.isExtensible(response) &&
+    own.json === platform?.json &&
+    own.text === platform.text
+  );
 }
 
 /**

@@ -1,4 +1,4 @@
-/** What a {@link Histogram} holds, in the form in which an SDK hands it to its exporters. */
+/** What a stream of durations holds, in the form in which an SDK hands it to its exporters. */
 export interface HistogramValue {
   /** `counts[i]` are values above `boundaries[i - 1]`, up to and including `boundaries[i]`; one more than boundaries. */
   readonly buckets: { boundaries: number[]; counts: number[] };

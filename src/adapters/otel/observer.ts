@@ -37,6 +37,7 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
 
   const global = options.tracerProvider === undefined && options.meterProvider === undefined;
   let seen = -1;
+  let faulty = false;
   let wish: Interest = 0;
 
   /** Asked for every call. */
@@ -44,19 +45,27 @@ function observe(info: PipelineInfo, handle: object, options: TelemetryOptions):
     if (!global) return bind();
     const now = registrations();
     if (now === seen) return wish;
-    seen = now;
-    return (wish = bind());
+    faulty = false;
+    wish = bind();
+    // One that has thrown is asked again for the next call.
+    if (!faulty) seen = now;
+    return wish;
   }
 
   function bind(): Interest {
-    try {
-      tracer = tracers();
-      collector = meters();
-    } catch (error) {
-      tracer = collector = undefined;
-      reportFault('a provider', error);
-    }
+    tracer = provided(tracers);
+    collector = provided(meters);
     return tracer !== undefined ? 2 : collector !== undefined ? 1 : 0;
+  }
+
+  function provided<T>(ask: () => T): T | undefined {
+    try {
+      return ask();
+    } catch (error) {
+      faulty = true;
+      reportFault('a provider', error);
+      return undefined;
+    }
   }
 
   function typeOf(error: unknown, word: string | undefined): string {

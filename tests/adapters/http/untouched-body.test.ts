@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { resilientFetch } from '../../../src/adapters/http/fetch.ts';
 import { pipeline } from '../../../src/index.ts';
 import { virtualClock } from '../../../src/testing/virtual-clock.ts';
@@ -150,5 +150,34 @@ describe('a body without a caller’s signal', () => {
       return all.toSorted();
     };
     expect(names(response)).toEqual(names(new Response()));
+  });
+});
+
+describe('a response that somebody has changed', () => {
+  test('frozen, is read as before', async () => {
+    const response = await answering(Object.freeze(pieces([bytes('hi')])));
+    expect([response.status, await response.text()]).toEqual([200, 'hi']);
+  });
+
+  test.each(['text', 'json'] as const)('in its %s() has that called', async (how) => {
+    const seen = vi.spyOn(Response.prototype, how);
+    try {
+      expect(await (await answering(pieces([bytes('1')])))[how]()).toEqual(how === 'text' ? '1' : 1);
+      expect(seen).toHaveBeenCalledTimes(1);
+    } finally {
+      seen.mockRestore();
+    }
+  });
+
+  test('of a class put in the place of the platform’s, after that had been used, is read', async () => {
+    await (await answering(pieces([bytes('1')]))).text();
+    const platforms = globalThis.Response;
+    globalThis.Response = class extends platforms {};
+    try {
+      const response = await answering(pieces([bytes('2')]));
+      expect([response.status, await response.text()]).toEqual([200, '2']);
+    } finally {
+      globalThis.Response = platforms;
+    }
   });
 });

@@ -106,6 +106,19 @@ test('a provider that throws is a fault of telemetry and not of the call', () =>
   expect(diag.splice(0)).toEqual([expect.stringContaining('telemetry failed in a provider')]);
 });
 
+test('a tracer provider that throws costs no metric', () => {
+  const metrics = metricsSdk();
+  otel.trace.setGlobalTracerProvider({
+    getTracer() {
+      throw new Error('mine');
+    },
+  });
+  otel.metrics.setGlobalMeterProvider(metrics.provider);
+  const p = fakePipeline();
+  expect([p.observer.interest(), p.observer.interest()]).toEqual([1, 1]);
+  diag.splice(0);
+});
+
 test('a state change is logged in the trace of the call that caused it', () => {
   const [traces, logs] = [tracesSdk(), logsSdk()];
   register({ tracerProvider: traces.provider, loggerProvider: logs.provider });
