@@ -16,23 +16,15 @@ interface Place {
 let places: WeakMap<Response, Place> | undefined;
 let guarded: object | undefined;
 
-/** The platform's own readers, before anybody may have put others in their place. */
-const platform = /* @__PURE__ */ readers();
-
-function readers(): Pick<Response, 'json' | 'text'> | undefined {
-  const { prototype } = globalThis.Response ?? {};
-  return prototype && { json: prototype.json, text: prototype.text };
-}
+/** The platform's readers as they were then: what is put in their place later is called. */
+let platform: Pick<Response, 'json' | 'text'> | undefined;
 
 /** Whether it is the platform's own, with nobody's changes, and may be given another prototype. */
 export function isNative(response: Response): boolean {
   const own = globalThis.Response?.prototype;
-  return (
-    Object.getPrototypeOf(response) === own &&
-    Object.isExtensible(response) &&
-    own.json === platform?.json &&
-    own.text === platform.text
-  );
+  if (Object.getPrototypeOf(response) !== own || !Object.isExtensible(response)) return false;
+  const { json, text } = (platform ??= { json: own.json, text: own.text });
+  return own.json === json && own.text === text;
 }
 
 /**
