@@ -1,7 +1,7 @@
 // A circuit breaker stops calling what keeps failing, and looks again after a break.
 import { circuitBreaker, isRejectedError, pipeline } from 'seaworthy';
 
-const breaker = circuitBreaker({ failureRatio: 0.5, minimumCalls: 4, breakMs: 30, halfOpenCalls: 1 });
+const breaker = circuitBreaker({ failureRatio: 0.5, minimumCalls: 4, breakMs: 500, halfOpenCalls: 1 });
 const stock = pipeline('stock', [breaker]);
 stock.subscribe((event) => {
   if (event.type === 'circuit_state') console.log(`${event.previous} -> ${event.state}`);
@@ -15,7 +15,7 @@ console.log(breaker.state); // open
 const { error } = await stock.tryExecute(() => 'never called');
 console.log(isRejectedError(error), String((error as Error).cause)); // true Error: out of order
 
-await new Promise((resolve) => setTimeout(resolve, 40));
+await new Promise((resolve) => setTimeout(resolve, 550));
 console.log(breaker.state); // half_open
 await stock.execute(() => 'a probe'); // open -> half_open, half_open -> closed
 console.log(breaker.state); // closed

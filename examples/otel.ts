@@ -40,7 +40,7 @@ const post = (milliseconds: number) =>
   });
 
 await app.startActiveSpan('GET /checkout', { kind: otel.SpanKind.SERVER }, async (span) => {
-  console.log(await payments.execute(({ attempt }) => post(attempt === 1 ? 300 : 5)));
+  console.log(await payments.execute(({ attempt }) => post(attempt === 1 ? 500 : 5)));
   span.end();
 });
 await app.startActiveSpan('GET /checkout', { kind: otel.SpanKind.SERVER }, async (span) => {
@@ -49,7 +49,7 @@ await app.startActiveSpan('GET /checkout', { kind: otel.SpanKind.SERVER }, async
   span.end();
 });
 
-await new Promise((resolve) => setTimeout(resolve, 200)); // the POST that was too slow
+await new Promise((resolve) => setTimeout(resolve, 400)); // the POST that was too slow
 console.log(`\n${tree(spans.getFinishedSpans())}\n`);
 
 await reader.forceFlush();

@@ -15,8 +15,8 @@ console.log(String(error)); // TimeoutError: timed out after 20 ms
 console.log(isTimeoutError(error), reason === error); // true true
 
 // A length of its own for each call: here from the partition the call is in.
-const byTenant = pipeline('by-tenant', [timeout({ ms: ({ key }) => (key === 'batch' ? 200 : 20) })]);
-const work = () => new Promise((resolve) => setTimeout(resolve, 60, 'done'));
+const byTenant = pipeline('by-tenant', [timeout({ ms: ({ key }) => (key === 'batch' ? 2_000 : 20) })]);
+const work = () => new Promise((resolve) => setTimeout(resolve, 300, 'done'));
 console.log(await byTenant.execute(work, { key: 'batch' })); // done
 console.log((await byTenant.tryExecute(work, { key: 'web' })).status); // failure
 
