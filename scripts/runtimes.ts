@@ -109,11 +109,7 @@ function application(): string {
   const app = join(scratch, 'app');
   const library = join(app, 'node_modules/seaworthy');
   mkdirSync(library, { recursive: true });
-  const compiler = join(root, 'node_modules/typescript/bin/tsc');
-  execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', join(library, 'dist')], {
-    cwd: root,
-    stdio: 'inherit',
-  });
+  execFileSync(process.execPath, ['scripts/build.mjs', join(library, 'dist')], { cwd: root, stdio: 'inherit' });
   cpSync(join(root, 'package.json'), join(library, 'package.json'));
   for (const name of ['cockatiel', 'tslib', '@opentelemetry/api']) {
     const link = join(app, 'node_modules', name);

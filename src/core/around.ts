@@ -1,5 +1,5 @@
 import { unawaited } from '../algorithms/unawaited.ts';
-import { soon } from '../ports/clock.ts';
+import { soon } from '../ports/turn.ts';
 import type { PolicyState } from '../telemetry/snapshot.ts';
 import type { Call } from './call.ts';
 import { interrupt } from './interrupt.ts';

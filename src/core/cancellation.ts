@@ -1,20 +1,18 @@
+import { Ring, type Ringed } from '../algorithms/ring.ts';
+import { type Idle, sweepNow, sweepSoon } from '../ports/turn.ts';
 import type { Call } from './call.ts';
 import type { RunOptions } from './execute-options.ts';
-import { type Idle, sweepNow, sweepSoon } from './idle.ts';
 
 /** A call's place behind its caller's signal. */
-export class Seat {
+export class Seat implements Ringed<Seat> {
   readonly call: Call;
   readonly hub: Hub;
-  previous: Seat | null;
-  /** The last one's is the first: a ring. */
-  next: Seat;
+  previous: Seat | null = null;
+  next: Seat | null = null;
 
-  constructor(call: Call, hub: Hub, previous: Seat | null) {
+  constructor(call: Call, hub: Hub) {
     this.call = call;
     this.hub = hub;
-    this.previous = previous;
-    this.next = previous === null ? this : previous.next;
   }
 }
 
@@ -27,8 +25,7 @@ export class Hub implements Idle {
   /** Of a call that brings this signal and nothing else. */
   options: RunOptions | undefined = undefined;
   private readonly signal: AbortSignal;
-  /** The ring by its end: pointing at both ends would write twice into an old object for each call. */
-  private last: Seat | null = null;
+  private readonly seats = new Ring<Seat>();
   private listening = false;
 
   /** Whether calls have come to it after it was left: the signal is more than one call's. */
@@ -64,32 +61,20 @@ export class Hub implements Idle {
     }
     // Whoever aborts it does so in a context of their own.
     call.capture();
-    const { last } = this;
-    const seat = new Seat(call, this, last);
-    call.seat = seat;
-    if (last !== null) last.next = seat;
-    this.last = seat;
+    call.seat = new Seat(call, this);
+    this.seats.add(call.seat);
   }
 
   leave(seat: Seat): void {
-    const { previous, next } = seat;
     seat.call.seat = null;
-    if (next === seat) {
-      this.last = null;
-      return this.rest();
-    }
-    const last = this.last!;
-    (previous ?? last).next = next;
-    if (seat === last) this.last = previous;
-    else next.previous = previous;
+    if (this.seats.remove(seat)) this.rest();
   }
 
   /** The signal has aborted. */
   handleEvent(): void {
     const { reason } = this.signal;
     // User code run on the way may add and end others, so the list is read anew each time.
-    while (this.last !== null) {
-      const seat: Seat = this.last.next;
+    for (let seat: Seat | null; (seat = this.seats.first) !== null; ) {
       this.leave(seat);
       seat.call.cancel(reason);
     }
@@ -106,7 +91,7 @@ export class Hub implements Idle {
   }
 
   sweep(): void {
-    if (this.last !== null || !this.listening) return;
+    if (this.seats.first !== null || !this.listening) return;
     this.listening = false;
     this.signal.removeEventListener('abort', this);
   }

@@ -1,25 +1,23 @@
 import { type Beginning, beginning, begunAt, type Clock, era, type Timer } from '../ports/clock.ts';
+import { type Ringed, Ring } from '../algorithms/ring.ts';
 import { warn } from '../ports/report.ts';
-import { type Idle, sweepSoon } from './idle.ts';
+import { type Idle, sweepSoon } from '../ports/turn.ts';
 
 /** How late, in milliseconds, a timer must be for us to think that the event loop was blocked. */
 const STALL_MS = 10;
 
 /** One deadline in a list; every call with a timeout has one, so it is as small as can be. */
-export class Deadline<T = unknown> {
+export class Deadline<T = unknown> implements Ringed<Deadline<T>> {
   /** When its time began. */
   readonly since: Beginning;
   /** What it is about. */
   readonly subject: T;
-  previous: Deadline<T> | null;
-  /** The last one's is the first: a ring. `null` when it has been removed. */
-  next: Deadline<T> | null;
+  previous: Deadline<T> | null = null;
+  next: Deadline<T> | null = null;
 
-  constructor(subject: T, since: Beginning, previous: Deadline<T> | null) {
+  constructor(subject: T, since: Beginning) {
     this.since = since;
     this.subject = subject;
-    this.previous = previous;
-    this.next = previous === null ? this : previous.next;
   }
 }
 
@@ -45,8 +43,7 @@ export class DeadlineList<T> implements Idle {
   readonly ms: number;
   private readonly fire: (subject: T) => void;
   private readonly holds: boolean;
-  /** The ring by its end: pointing at both ends would write twice into an old object for each call. */
-  private last: Deadline<T> | null = null;
+  private readonly waiting = new Ring<Deadline<T>>();
   private timer: Timer | null = null;
   /** The era of that timer; 0 without one. */
   private armedIn = 0;
@@ -63,32 +60,19 @@ export class DeadlineList<T> implements Idle {
 
   /** A deadline from now on, to be removed when it does not matter any more. */
   add(subject: T): Deadline<T> {
-    const { last } = this;
-    const deadline = new Deadline(subject, beginning(this.clock), last);
-    if (last !== null) last.next = deadline;
-    this.last = deadline;
+    const deadline = new Deadline(subject, beginning(this.clock));
+    this.waiting.add(deadline);
     if (this.armedIn !== era) this.start(deadline);
     return deadline;
   }
 
   remove(deadline: Deadline<T>): void {
-    const { previous, next } = deadline;
-    // Fired ones are out already.
-    if (next === null) return;
-    deadline.previous = deadline.next = null;
-    if (next === deadline) {
-      this.last = null;
-      return sweepSoon(this);
-    }
-    const last = this.last!;
-    (previous ?? last).next = next;
-    if (deadline === last) this.last = previous;
-    else next.previous = previous;
+    if (this.waiting.remove(deadline)) sweepSoon(this);
   }
 
   /** `added` is the first of all, or the first since somebody has replaced the timers. */
   private start(added: Deadline<T>): void {
-    const first = this.first!;
+    const first = this.waiting.first!;
     // What was added is due `ms` from now.
     this.arm(first === added ? this.ms : this.ms - (this.dueOf(added) - this.dueOf(first)));
   }
@@ -110,37 +94,32 @@ export class DeadlineList<T> implements Idle {
     this.armedIn = 0;
   }
 
-  private get first(): Deadline<T> | null {
-    return this.last === null ? null : this.last.next;
-  }
-
   private ring(): void {
     this.disarm();
-    if (this.first === null) {
+    let { first } = this.waiting;
+    if (first === null) {
       this.graced = false;
       return;
     }
     const now = this.clock.now();
-    const late = now - this.dueOf(this.first);
+    const late = now - this.dueOf(first);
     if (late > STALL_MS && !this.graced) {
       this.graced = true;
       this.arm(0);
       return;
     }
     this.graced = false;
-    while (this.first !== null && this.dueOf(this.first) <= now) {
-      const deadline: Deadline<T> = this.first;
-      this.remove(deadline);
-      fired(this.fire, deadline.subject);
+    for (; first !== null && this.dueOf(first) <= now; first = this.waiting.first) {
+      this.remove(first);
+      fired(this.fire, first.subject);
     }
     // User code run by what expired may have armed it for a deadline of its own, which is later than what remains.
-    if (this.first === null) return;
-    this.arm(this.dueOf(this.first) - now);
+    if (first !== null) this.arm(this.dueOf(first) - now);
   }
 
   /** Nobody has waited for a whole turn: no timer is left behind. */
   sweep(): void {
-    if (this.first !== null) return;
+    if (this.waiting.first !== null) return;
     this.timer?.cancel();
     this.disarm();
     this.graced = false;

@@ -1,6 +1,5 @@
-import { soon, turns } from '../ports/clock.ts';
+import { type Idle, soon, sweepSoon, turned, turns } from '../ports/turn.ts';
 import type { Call } from './call.ts';
-import { type Idle, sweepSoon } from './idle.ts';
 import type { Stage } from './policy.ts';
 
 /**
@@ -36,14 +35,10 @@ const AT_ONCE = 100;
 
 let pauses = 0;
 
-/** Whether a turn has ever come that was asked for: those of a test runner that was there before us may not. */
-let turning = false;
-
 const lull: Idle = {
   sweeping: false,
   sweep() {
     pauses = 0;
-    turning = true;
   },
 };
 
@@ -53,7 +48,7 @@ const hostTurns = /* @__PURE__ */ turns();
 function goOn(wake: () => void): void {
   sweepSoon(lull);
   // A test runner's turns come when the test says so, and it has not heard of this wait.
-  if (++pauses <= AT_ONCE || !turning || turns() !== hostTurns) wake();
+  if (++pauses <= AT_ONCE || !turned || turns() !== hostTurns) wake();
   else soon(wake);
 }
 

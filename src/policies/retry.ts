@@ -113,7 +113,8 @@ class RetryStage extends Stage {
   }
 
   private weigh(call: Call, ok: boolean, result: unknown): void {
-    const [judged, outcome] = [judge(this, call, this.state.when, ok, result), outcomeOf(ok, result)];
+    const judged = judge(this, call, this.state.when, ok, result);
+    const outcome = outcomeOf(ok, result);
     if (judged.verdict === 'failure') return this.consider(call, outcome, judged);
     if (!ok) return this.giveUp(call, outcome, 'not_retryable');
     if (judged.verdict === 'success') this.state.budget?.tokens.success();
@@ -131,19 +132,15 @@ class RetryStage extends Stage {
     const backoff = call.at === this.index && trial.retries < maxRetries ? this.pause(call, trial, outcome) : 'stop';
     // A predicate or the backoff may have ended the call just now.
     if (call.at !== this.index) return this.leave(call, outcome);
+    const now = this.host.clock.now();
     const due = dueBefore(call, this.index);
-    const question = { backoff, wishMs, maxWishMs, now: this.host.clock.now(), due, budget: budget?.tokens };
-    const answer = trial.decide(question);
+    const answer = trial.decide({ backoff, wishMs, maxWishMs, now, due, budget: budget?.tokens });
     if (typeof answer === 'string') return this.giveUp(call, outcome, answer);
     call.lose(outcome);
-    if (this.heardBy(call))
-      this.tell(call, {
-        type: 'retry',
-        policy: this.label,
-        retry: trial.retries,
-        delayMs: answer,
-        ...resultOf(outcome),
-      });
+    if (this.heardBy(call)) {
+      const { retries: retry } = trial;
+      this.tell(call, { type: 'retry', policy: this.label, retry, delayMs: answer, ...resultOf(outcome) });
+    }
     // A listener may have ended the call just now, and a stage that has heard its end is not told of another.
     if (call.at !== this.index) return this.drop(call, 'cancelled');
     sleep(call, this, answer);

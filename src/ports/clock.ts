@@ -2,6 +2,7 @@
  * Time, as the library sees it: a monotonic reading and a callback later. Wall-clock jumps change nothing, and a test
  * hands in `virtualClock()` instead of replacing globals.
  */
+import { type Idle, sweepSoon, turned } from './turn.ts';
 
 /** One pending callback of a {@link Clock}. */
 export interface Timer {
@@ -168,16 +169,19 @@ class SharedReading {
   }
 }
 
-const burst: {
-  shared: SharedReading | null;
-  left: number;
-  close: number;
-  last: number;
-  since: number;
-  /** What was asked for the end of this turn, and whether one has ever come: a test runner's does not by itself. */
-  ends: unknown;
-  came: boolean;
-} = { shared: null, left: 0, close: 0, last: 0, since: 1, ends: undefined, came: false };
+const burst: Idle & { shared: SharedReading | null; left: number; close: number; last: number; since: number } = {
+  shared: null,
+  left: 0,
+  close: 0,
+  last: 0,
+  since: 1,
+  sweeping: false,
+  /** Its turn is over. */
+  sweep() {
+    this.shared?.read();
+    endBurst();
+  },
+};
 
 function beginAnew(): Beginning {
   const { close, last, since, shared } = burst;
@@ -191,18 +195,11 @@ function beginAnew(): Beginning {
 }
 
 function share(): void {
-  if (burst.came) {
-    burst.shared = new SharedReading();
-    burst.left = burst.since = sharers;
-  }
-  if (burst.ends === turns()) return;
-  burst.ends = turns();
-  soon(() => {
-    burst.ends = undefined;
-    burst.came = true;
-    burst.shared?.read();
-    endBurst();
-  });
+  sweepSoon(burst);
+  // Before any turn has come nobody knows that this one will end.
+  if (!turned) return;
+  burst.shared = new SharedReading();
+  burst.left = burst.since = sharers;
 }
 
 function endBurst(): void {
@@ -276,17 +273,3 @@ function hostTimer(handle: Handle): { ref?(): void; unref?(): void } {
 }
 
 const never: Timer = { cancel() {}, ref() {}, unref() {} };
-
-/**
- * Runs `fn` in the next macrotask of the host: what is in the sockets by then has been delivered first. It holds the
- * process for that one turn, because an unref'd immediate is silently lost when nothing else is pending.
- */
-export function soon(fn: () => void): void {
-  if (typeof setImmediate === 'function') setImmediate(fn);
-  else setTimeout(fn, 0);
-}
-
-/** What `soon` asks now: another one when somebody has replaced it, and then the earlier one may never answer. */
-export function turns(): unknown {
-  return typeof setImmediate === 'function' ? setImmediate : setTimeout;
-}

@@ -1,4 +1,5 @@
-import { type Clock, soon, type Timer } from '../ports/clock.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
+import { soon } from '../ports/turn.ts';
 
 /** A {@link Clock} that stands still until it is told to move. */
 export interface VirtualClock extends Clock {

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { soon, systemClock } from '../../src/ports/clock.ts';
+import { systemClock } from '../../src/ports/clock.ts';
+import { soon } from '../../src/ports/turn.ts';
 import { systemRandom } from '../../src/ports/random.ts';
 
 const after = (ms: number) => new Promise<void>((resolve) => systemClock.after(ms, resolve));
@@ -10,7 +11,7 @@ const path = fileURLToPath(new URL('../../src/ports/clock.ts', import.meta.url))
 /** How long a program of its own lives, and what it prints; it imports the clock from source. */
 function program(body: string): { out: string; ms: number } {
   const begun = performance.now();
-  const source = `import { systemClock, soon } from ${JSON.stringify(path)};\n${body}`;
+  const source = `import { systemClock } from ${JSON.stringify(path)};\nimport { soon } from ${JSON.stringify(path.replace('clock.ts', 'turn.ts'))};\n${body}`;
   const out = execFileSync(
     process.execPath,
     ['--no-warnings', '--input-type=module', '--experimental-strip-types', '-e', source],

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { soon } from '../../src/ports/clock.ts';
+import { soon } from '../../src/ports/turn.ts';
 import { virtualClock } from '../../src/testing/virtual-clock.ts';
 
 describe('virtualClock', () => {

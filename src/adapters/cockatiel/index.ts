@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Event, IDefaultPolicyContext, IFailureEvent, IPolicy, ISuccessEvent } from 'cockatiel';
 import type { Pipeline } from '../../core/pipeline.ts';
-import { soon } from '../../ports/clock.ts';
+import { soon } from '../../ports/turn.ts';
 
 /** What a function behind {@link toCockatiel} gets: plain fields, which survive the spread in cockatiel's `wrap`. */
 export interface CockatielContext extends IDefaultPolicyContext {

@@ -1,4 +1,5 @@
-import { type Clock, soon, type Timer } from '../../ports/clock.ts';
+import type { Clock, Timer } from '../../ports/clock.ts';
+import { soon } from '../../ports/turn.ts';
 import { isNative, lazily } from './lazy.ts';
 import { link } from './link.ts';
 

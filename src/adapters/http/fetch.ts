@@ -4,7 +4,8 @@ import { callable, check, limitMs, needed, number, type Rules, shape, show } fro
 import type { Judgement, Outcome, Verdict } from '../../core/outcome.ts';
 import type { Pipeline } from '../../core/pipeline.ts';
 import type { CallContext } from '../../core/work.ts';
-import { type Clock, soon, systemClock } from '../../ports/clock.ts';
+import { type Clock, systemClock } from '../../ports/clock.ts';
+import { soon } from '../../ports/turn.ts';
 import { warn } from '../../ports/report.ts';
 import { wallClock } from '../../ports/wall-clock.ts';
 import { type BodyLimits, discardBody, guardBody } from './body.ts';

@@ -1,5 +1,19 @@
-import { soon, turns } from '../ports/clock.ts';
-import { warn } from '../ports/report.ts';
+/** Turns of the event loop: what is left for the next one, and what is let go in it. */
+import { warn } from './report.ts';
+
+/**
+ * Runs `fn` in the next macrotask of the host: what is in the sockets by then has been delivered first. It holds the
+ * process for that one turn, because an unref'd immediate is silently lost when nothing else is pending.
+ */
+export function soon(fn: () => void): void {
+  if (typeof setImmediate === 'function') setImmediate(fn);
+  else setTimeout(fn, 0);
+}
+
+/** What `soon` asks now: another one when somebody has replaced it, and then the earlier one may never answer. */
+export function turns(): unknown {
+  return typeof setImmediate === 'function' ? setImmediate : setTimeout;
+}
 
 /** Something shared that is kept a moment after its last use, because calls follow each other. */
 export interface Idle {
@@ -13,6 +27,9 @@ const waiting: Idle[] = [];
 
 /** Who was asked for the next turn of the event loop, until it has come. */
 let asked: unknown;
+
+/** Whether a turn has ever come that was asked for: those of a test runner that was there before us come when it says so. */
+export let turned = false;
 
 /**
  * Lets `idle` go in the next macrotask. Adding and removing a listener, or holding and releasing a timer, for each call
@@ -30,6 +47,7 @@ export function sweepSoon(idle: Idle): void {
 
 function sweepAll(): void {
   asked = undefined;
+  turned = true;
   for (const idle of waiting.splice(0)) {
     idle.sweeping = false;
     sweepNow(idle);
