@@ -152,7 +152,7 @@ export const bytesFlags: readonly string[] = ['--min-semi-space-size=384', '--ma
 export interface Bytes {
   /** Allocated per call, by the median of the batches. */
   readonly bytes: number;
-  /** Still there after a full collection, per call; by the median too, since code is optimised at some time. */
+  /** Still there after a full collection, per call. */
   readonly kept: number;
 }
 
@@ -164,14 +164,11 @@ export async function bytesPerCall({ call, way }: Contender, batches: number, ca
   // A batch stays below a quarter of the young generation.
   const size = Math.max(1, Math.min(calls, Math.floor(96e6 / Math.max(1, await allocated(loop, call, 1_000)))));
   const readings: number[] = [];
-  const settled: number[] = [];
-  for (let batch = 0; batch < batches; batch++) {
-    settled.push(await settledHeap());
-    readings.push(await allocated(loop, call, size));
-  }
-  settled.push(await settledHeap());
-  const growth = settled.slice(1).map((after, i) => (after - settled[i]!) / size);
-  return { bytes: median(readings), kept: median(growth) };
+  for (let batch = 0; batch < batches; batch++) readings.push(await allocated(loop, call, size));
+  // Over many more calls, because what the compiler still makes now and then is no call's.
+  const before = await settledHeap();
+  await loop(call, 5 * size);
+  return { bytes: median(readings), kept: ((await settledHeap()) - before) / (5 * size) };
 }
 
 async function allocated(loop: Loop, call: () => unknown, calls: number): Promise<number> {
