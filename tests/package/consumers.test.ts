@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
@@ -45,6 +45,13 @@ describe.each(subpaths)('importing %s', (subpath) => {
     const { output, errors } = await node(consumer('esm'), ['side-effects.js', subpath]);
     expect(errors).toBe('');
     expect(JSON.parse(output)).toEqual([]);
+  });
+
+  it('loads no file of cockatiel', async () => {
+    const directory = consumer('esm');
+    rmSync(join(directory, 'node_modules/cockatiel'));
+    const { errors } = await node(directory, ['--input-type=module', '--eval', `import '${subpath}'`]);
+    expect(errors).toBe('');
   });
 
   it('works from CommonJS', async () => {

@@ -9,6 +9,15 @@ const declarations = globSync('dist/**/*.d.ts', { cwd: unpacked }).map((path) =>
   text: readFileSync(join(unpacked, path), 'utf8'),
 }));
 
+/** Every source that a source map names, by its path in the package, and the package it comes `from` if that is another. */
+const mapped = globSync('dist/**/*.map', { cwd: unpacked }).flatMap((path) => {
+  const { sources } = JSON.parse(readFileSync(join(unpacked, path), 'utf8')) as { sources: string[] };
+  return sources.map((source) => {
+    const [, from] = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source) ?? [];
+    return { path, source: join(path, '..', source), from };
+  });
+});
+
 describe('the published package', () => {
   it('satisfies publint', async () => {
     const { code, output, errors } = await tool(root, 'node_modules/publint/src/cli.js', inject('tarball'), '--strict');
@@ -30,7 +39,7 @@ describe('the published package', () => {
     const strangers = globSync('{dist,src}/**/*.*', { cwd: unpacked }).filter(
       (path) => !/\.(d\.ts|js|map|ts)$/.test(path),
     );
-    expect(strangers).toEqual([]);
+    expect(strangers).toEqual(['dist/LICENSE-cockatiel.txt']);
     const read = globSync('{docs,observability}/**/*.*', { cwd: unpacked });
     expect(read.filter((path) => !/\.(json|md|yml)$/.test(path))).toEqual([]);
     for (const name of ['grafana-dashboard.json', 'prometheus-rules.yml', 'prometheus-rules-no-suffix.yml'])
@@ -44,16 +53,19 @@ describe('the published package', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('leads every source map to a source that is packed too', () => {
-    const wrong: string[] = [];
-    for (const path of globSync('dist/**/*.map', { cwd: unpacked })) {
-      const { sources } = JSON.parse(readFileSync(join(unpacked, path), 'utf8')) as { sources: string[] };
-      for (const source of sources) {
-        const [found] = globSync(join(path, '..', source), { cwd: unpacked });
-        if (found === undefined) wrong.push(`${path} names ${source}. Add its folder to "files" in package.json.`);
-      }
-    }
+  it('leads every source map to a source that is packed too, but for what is bundled from others', () => {
+    const wrong = mapped
+      .filter(({ source, from }) => from === undefined && globSync(source, { cwd: unpacked }).length === 0)
+      .map(({ path, source }) => `${path} names ${source}. Add its folder to "files" in package.json.`);
     expect(wrong).toEqual([]);
+  });
+
+  it('holds the licence of every package from which code is bundled, which is cockatiel alone', () => {
+    const packages = new Set(mapped.flatMap(({ from }) => from ?? []));
+    expect([...packages]).toEqual(['cockatiel']);
+    const licence = readFileSync(join(root, 'node_modules/cockatiel/LICENSE'), 'utf8');
+    expect(licence).toContain('Permission is hereby granted');
+    expect(readFileSync(join(unpacked, 'dist/LICENSE-cockatiel.txt'), 'utf8')).toBe(licence);
   });
 
   it('calls its classes what the sources call them, because stack traces show it', () => {
@@ -65,7 +77,8 @@ describe('the published package', () => {
     const built = read('dist/**/*.js').flatMap((text) => [
       ...text.matchAll(/^var (\w+) = class(?: (?!extends\b)(\w+))?/gm),
     ]);
-    expect(built.map(([, variable, own = variable]) => own).sort()).toEqual(classes.map(([, name]) => name).sort());
+    const names = [...classes.map(([, name]) => name), 'ExponentialBackoff'];
+    expect(built.map(([, variable, own = variable]) => own).sort()).toEqual(names.sort());
   });
 
   it('is one module per subpath and a few they share, because each costs time to load', () => {
