@@ -18,6 +18,9 @@ export class Running {
     if (previous === null) this.first = next;
     else previous.next = next;
     if (next !== null) next.previous = previous;
+    // One that is kept, by a function that hangs say, would keep those that ran beside it, and so on without end.
+    execution.previous = null;
+    execution.next = undefined;
   }
 
   /** As of now; ending one may end others. */

@@ -131,6 +131,35 @@ describe('work that was given up and goes on', () => {
     expect(refs.filter((ref) => ref.deref() !== undefined)).toEqual([]);
   });
 
+  it('keeps, while it hangs, none of the calls beside it, nor of those beside these', async () => {
+    const busy = pipeline('busy', [], quiet);
+    const held: unknown[] = [];
+    const refs: WeakRef<object>[] = [];
+    const begin = () => {
+      const work = deferred();
+      const fn = () => work.promise;
+      refs.push(new WeakRef(fn));
+      return { work, ended: busy.execute(fn) };
+    };
+    await (async () => {
+      const hung = busy.tryExecute(() => new Promise((resolve) => held.push(resolve)), { timeoutMs: 5 });
+      let older = begin();
+      await hung;
+      for (let n = 0; n < 100; n++) {
+        const newer = begin();
+        older.work.resolve(n);
+        await older.ended;
+        older = newer;
+      }
+      older.work.resolve('the last');
+      await older.ended;
+    })();
+    await turn();
+    collect();
+    expect(refs.filter((ref) => ref.deref() !== undefined)).toEqual([]);
+    expect(held).toHaveLength(1);
+  });
+
   it('keeps, while it hangs, less than 2.5 kB of a call that was timed out, and the same for each', async () => {
     const held: unknown[] = [];
     const slow = pipeline('slow', [timeout(5)], quiet);
