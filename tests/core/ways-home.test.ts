@@ -1,7 +1,7 @@
-import { bulkhead, type Policy, pipeline, Stage } from 'seaworthy';
+import { bulkhead, type Clock, type Policy, pipeline, retry, Stage, timeout } from 'seaworthy';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../src/core/call.ts';
-import { gate } from './spy.ts';
+import { gate, microtasks, watch } from './spy.ts';
 
 const boom = new Error('boom');
 
@@ -44,6 +44,27 @@ describe('a result comes home', () => {
   function fail(): never {
     throw boom;
   }
+});
+
+describe('a timer that rings between the end of a function and the news of it', () => {
+  it('ends the call: it is not tried again', async () => {
+    let now = 0;
+    const timers: (() => void)[] = [];
+    const timer = { cancel() {}, ref() {}, unref() {} };
+    const clock: Clock = { now: () => now, after: (_ms, fn) => (timers.push(fn), timer) };
+    const pipe = pipeline('p', [timeout(10), retry({ backoff: 1_000 })], { clock, telemetry: false });
+    let calls = 0;
+    const work = gate();
+    const seen = watch(pipe.execute(() => (calls++, work.promise)));
+    work.break(boom);
+    // The promise that the caller's depends on is settled by now, and nobody has heard of it.
+    await undefined;
+    now = 10;
+    timers[0]!();
+    await microtasks();
+    expect(seen).toMatchObject({ state: 'error', result: { code: 'timeout', policy: 'p/timeout' } });
+    expect([calls, pipe.snapshot().active, timers.length]).toEqual([1, 0, 1]);
+  });
 });
 
 describe('a call of a function that answers something else than a promise is over when execute returns', () => {
