@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/ports/clock.ts';
-import { soon } from '../../src/ports/turn.ts';
 import { systemRandom } from '../../src/ports/random.ts';
 
 const after = (ms: number) => new Promise<void>((resolve) => systemClock.after(ms, resolve));
@@ -11,7 +10,7 @@ const path = fileURLToPath(new URL('../../src/ports/clock.ts', import.meta.url))
 /** How long a program of its own lives, and what it prints; it imports the clock from source. */
 function program(body: string): { out: string; ms: number } {
   const begun = performance.now();
-  const source = `import { systemClock } from ${JSON.stringify(path)};\nimport { soon } from ${JSON.stringify(path.replace('clock.ts', 'turn.ts'))};\n${body}`;
+  const source = `import { systemClock } from ${JSON.stringify(path)};\n${body}`;
   const out = execFileSync(
     process.execPath,
     ['--no-warnings', '--input-type=module', '--experimental-strip-types', '-e', source],
@@ -186,27 +185,6 @@ describe('systemClock.coarse', () => {
     `);
     // An unref'd timer is no active resource, and nothing is ever armed again without a read.
     expect(out).toBe('0');
-  });
-});
-
-describe('soon', () => {
-  it('runs after all promises of this turn, and holds the process until then', async () => {
-    const order: string[] = [];
-    const done = new Promise<void>((resolve) => soon(() => resolve(void order.push('soon'))));
-    for (let hop = 0; hop < 10; hop++) await null;
-    order.push('promises');
-    await done;
-    expect(order).toEqual(['promises', 'soon']);
-    expect(program(`soon(() => console.log('ran'));`).out).toBe('ran');
-  });
-
-  it('falls back to a timer where the host has no setImmediate', async () => {
-    vi.stubGlobal('setImmediate', undefined);
-    try {
-      await new Promise<void>(soon);
-    } finally {
-      vi.unstubAllGlobals();
-    }
   });
 });
 

@@ -1,0 +1,89 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { type Idle, soon, sweepSoon, turned } from '../../src/ports/turn.ts';
+
+const path = fileURLToPath(new URL('../../src/ports/turn.ts', import.meta.url));
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+});
+
+/** What a program of its own prints. */
+function printed(body: string): string {
+  const source = `import { soon } from ${JSON.stringify(path)};\n${body}`;
+  const flags = ['--no-warnings', '--input-type=module', '--experimental-strip-types'];
+  return execFileSync(process.execPath, [...flags, '-e', source], { encoding: 'utf8', timeout: 10_000 }).trim();
+}
+
+describe('soon', () => {
+  it('runs after all promises of this turn, and holds the process until then', async () => {
+    const order: string[] = [];
+    const done = new Promise<void>((resolve) => soon(() => resolve(void order.push('soon'))));
+    for (let hop = 0; hop < 10; hop++) await null;
+    order.push('promises');
+    await done;
+    expect(order).toEqual(['promises', 'soon']);
+    expect(printed(`soon(() => console.log('ran'));`)).toBe('ran');
+  });
+
+  it('falls back to a timer where the host has no setImmediate', async () => {
+    vi.stubGlobal('setImmediate', undefined);
+    await new Promise<void>(soon);
+  });
+});
+
+describe('sweepSoon', () => {
+  const idle = (log: string[], name: string, sweep = () => {}): Idle => ({
+    sweeping: false,
+    sweep() {
+      log.push(name);
+      sweep();
+    },
+  });
+  const turn = () => new Promise((resolve) => setTimeout(resolve));
+
+  it('asks for one turn however many wait for it, and sweeps each once', async () => {
+    const log: string[] = [];
+    const asked = vi.spyOn(globalThis, 'setImmediate');
+    const [a, b] = [idle(log, 'a'), idle(log, 'b')];
+    for (const each of [a, b, a, a]) sweepSoon(each);
+    expect(log).toEqual([]);
+    await turn();
+    expect(log).toEqual(['a', 'b']);
+    expect(asked).toHaveBeenCalledTimes(1);
+    expect(turned).toBe(true);
+    sweepSoon(a);
+    await turn();
+    expect(log).toEqual(['a', 'b', 'a']);
+    expect(asked).toHaveBeenCalledTimes(2);
+  });
+
+  it('sweeps one that asks again meanwhile in the turn after that', async () => {
+    const log: string[] = [];
+    let again = true;
+    const a: Idle = idle(log, 'a', () => {
+      if (again) sweepSoon(a);
+      again = false;
+    });
+    sweepSoon(a);
+    await turn();
+    await turn();
+    expect(log).toEqual(['a', 'a']);
+  });
+
+  it('asks anew where setImmediate has been replaced since, and whoever was asked first sweeps all', async () => {
+    const log: string[] = [];
+    const never = vi.fn();
+    vi.stubGlobal('setImmediate', never);
+    const [a, b] = [idle(log, 'a'), idle(log, 'b')];
+    sweepSoon(a);
+    vi.unstubAllGlobals();
+    sweepSoon(a);
+    sweepSoon(b);
+    await turn();
+    expect(log).toEqual(['a', 'b']);
+    expect(never).toHaveBeenCalledTimes(1);
+  });
+});
