@@ -183,5 +183,6 @@ export function spanEnd(
   called: boolean,
   failing?: Pick<SpanEnd, 'value'>,
 ): SpanEnd {
-  return { outcome, error, errorType: judged?.errorType, durationMs, attempts, rejected: !called, ...failing };
+  const end = { outcome, error, errorType: judged?.errorType, durationMs, attempts, rejected: !called };
+  return failing === undefined ? end : { ...end, ...failing };
 }

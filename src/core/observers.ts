@@ -64,9 +64,15 @@ export class Observers {
     }
   }
 
-  start(name: SpanName, call: CallInfo, parents: readonly unknown[] | undefined): unknown[] {
-    // Mapped and not pushed: growing an array costs more than all else here.
-    return this.list.map((observer, i) => this.startOf(observer, name, call, parents?.[i]));
+  /** What they made of it; nothing where none made anything. */
+  start(name: SpanName, call: CallInfo, parents: readonly unknown[] | undefined): unknown[] | undefined {
+    const { list } = this;
+    let tokens: unknown[] | undefined;
+    for (let i = 0; i < list.length; i++) {
+      const token = this.startOf(list[i]!, name, call, parents?.[i]);
+      if (token !== undefined) (tokens ??= list.map(() => undefined))[i] = token;
+    }
+    return tokens;
   }
 
   private startOf(observer: Observer, name: SpanName, call: CallInfo, parent: unknown): unknown {

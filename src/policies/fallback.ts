@@ -70,7 +70,7 @@ interface Answering {
   readonly outcome: Outcome;
   readonly errorType: string | undefined;
   tokens: unknown[] | undefined;
-  startedAt: number;
+  startedAt: number | undefined;
   deadline: OwnDeadline | undefined;
 }
 
@@ -110,7 +110,7 @@ class FallbackStage extends Stage {
     const { to, timeoutMs } = this.state;
     if (typeof to !== 'function') return this.answered(call, outcome, errorType, to.value);
     const about = this.watched(call);
-    const run: Answering = { outcome, errorType, tokens: undefined, startedAt: 0, deadline: undefined };
+    const run: Answering = { outcome, errorType, tokens: undefined, startedAt: undefined, deadline: undefined };
     if (about !== null && about.interest !== 0) {
       run.tokens = this.scope.pipeline.observers.start('fallback', about, about.tokens);
       run.startedAt = this.host.clock.now();
@@ -192,7 +192,7 @@ class FallbackStage extends Stage {
   private end(call: Call, run: Answering, outcome: SpanEnd['outcome'], error: unknown): void {
     const { tokens, startedAt } = run;
     if (outcome !== 'success') call.lose(run.outcome);
-    if (tokens === undefined) return;
+    if (startedAt === undefined) return;
     const attempts = attemptsOf(this.execution(call));
     const end = spanEnd(outcome, error, undefined, this.host.clock.now() - startedAt, attempts, true);
     this.scope.pipeline.observers.end('fallback', tokens, end, this.watched(call)!);
