@@ -41,7 +41,7 @@ export class AttemptScope extends Stage {
   }
 
   private watch(call: Call, watch: Watch): void {
-    const attempt = new Attempt(watch, watch.now(call, this.clock));
+    const attempt = new Attempt(watch, watch.now(call, this.clock), call.invoked);
     call.memo[this.slot + 1] = attempt;
     attempt.tokens = this.scope.pipeline.observers.start('attempt', attempt, watch.tokens);
   }
@@ -88,7 +88,7 @@ export class AttemptScope extends Stage {
     this.scope.pipeline.observers.end(
       'attempt',
       attempt.tokens,
-      spanEnd(outcome, error, judged, durationMs, attempt.attempt, attempt.called, failing),
+      spanEnd(outcome, error, judged, durationMs, attempt.attempt, call.invoked > attempt.invoked, failing),
       attempt,
     );
   }

@@ -8,6 +8,11 @@ import type { ExecutionScope } from './scope.ts';
 /** Why there is an attempt. */
 export type AttemptKind = CallInfo['attemptKind'];
 
+interface Again {
+  readonly kind: AttemptKind;
+  readonly delayMs: number;
+}
+
 /** What a pipeline keeps of one execution of it. That of the outermost pipeline is the call itself, one object less. */
 export interface Execution {
   readonly call: Call;
@@ -63,8 +68,8 @@ export class Watch implements CallInfo {
   /** A reading of the clock, and how much user code had been started by then. */
   private reading: number;
   private started: number;
-  /** What the next attempt will be; `null` is the initial one. */
-  private again: { readonly kind: AttemptKind; readonly delayMs: number } | null = null;
+  /** What the attempt that runs or comes next repeats, and how; `null` in the initial one. */
+  again: Again | null = null;
   private id = '';
 
   constructor(execution: Execution, interest: Interest, startedAt: number) {
@@ -134,18 +139,25 @@ export class Attempt implements CallInfo {
   readonly watch: Watch;
   readonly startedAt: number;
   readonly attempt: number;
-  readonly attemptKind: AttemptKind;
-  readonly retryDelayMs: number;
+  /** How often the function had been called when it began. */
+  readonly invoked: number;
+  private readonly again: Again | null;
   tokens: unknown[] | undefined = undefined;
-  /** Whether the function was called in it. */
-  called = false;
 
-  constructor(watch: Watch, startedAt: number) {
+  constructor(watch: Watch, startedAt: number, invoked: number) {
     this.watch = watch;
     this.startedAt = startedAt;
     this.attempt = watch.attempt;
-    this.attemptKind = watch.attemptKind;
-    this.retryDelayMs = watch.retryDelayMs;
+    this.invoked = invoked;
+    this.again = watch.again;
+  }
+
+  get attemptKind(): AttemptKind {
+    return this.again?.kind ?? 'initial';
+  }
+
+  get retryDelayMs(): number {
+    return this.again?.delayMs ?? 0;
   }
 
   get interest(): Interest {

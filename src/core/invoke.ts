@@ -1,4 +1,3 @@
-import { AttemptScope } from './attempt-scope.ts';
 import type { Call } from './call.ts';
 import { deadlineExceeded } from './deadline.ts';
 import { Stage } from './policy.ts';
@@ -19,15 +18,11 @@ export class Invoke extends Stage {
   /** Neither of them. */
   private readonly simple: boolean;
 
-  /** The attempts it is part of. */
-  private readonly around: readonly AttemptScope[];
-
   constructor(row: readonly Stage[]) {
     super();
     this.timed = row.filter((stage) => stage.timesWork);
     [this.outermost, ...this.nested] = row.filter((stage) => stage instanceof ExecutionScope) as [ExecutionScope];
     this.simple = this.timed.length + this.nested.length === 0;
-    this.around = row.filter((stage) => stage instanceof AttemptScope);
   }
 
   override enter(call: Call): void {
@@ -37,7 +32,7 @@ export class Invoke extends Stage {
     call.invoked++;
     if (call.parent !== null) this.count(call.parent);
     const work = new Work(call, this, this.attemptOf(call));
-    work.start(call.fn, watched ? this.seen(call) : undefined);
+    work.start(call.fn, watched ? this.watched(call)?.tokens : undefined);
   }
 
   /** The same for nested pipelines and stages that measure. */
@@ -63,15 +58,6 @@ export class Invoke extends Stage {
 
   private count(call: Call): void {
     for (let own: Call | null = call; own !== null; own = own.parent) own.invoked++;
-  }
-
-  /** Tells the attempts that are watched, and answers what was made for the closest. */
-  private seen(call: Call): unknown[] | undefined {
-    for (const scope of this.around) {
-      const attempt = scope.of(call);
-      if (attempt !== undefined) attempt.called = true;
-    }
-    return this.watched(call)?.tokens;
   }
 
   override returned(call: Call, value: unknown): void {
