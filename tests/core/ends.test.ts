@@ -1,5 +1,6 @@
 import {
   bulkhead,
+  circuitBreaker,
   fallback,
   type Observer,
   type PipelineOptions,
@@ -167,6 +168,26 @@ describe('how an execution and its attempt end', () => {
     work.open(1);
     await first;
   });
+
+  const both = policy({
+    kind: 'both',
+    repeats: true,
+    around: (_call, next) => Promise.allSettled([next(), next()]),
+  });
+  const through = policy({ kind: 'through', around: (_call, next) => next() });
+  it.each<[string, Stackable[], boolean[]]>([
+    ['one after the other', [retry({ backoff: 0 }), circuitBreaker({ consecutiveFailures: 1 })], [false, true]],
+    ['two at a time', [both, bulkhead({ limit: 1 })], [true, false]],
+    ['around a middleware', [retry({ maxRetries: 0 }), through], [false]],
+    ['in a nested pipeline', [retry({ maxRetries: 0 }), pipeline('inner', [], { telemetry: false })], [false]],
+  ])(
+    'attempts know, each for itself, whether the function was called in them: %s',
+    async (_how, policies, rejected) => {
+      const { pipe, ends } = setup(policies);
+      await pipe.tryExecute(() => Promise.reject(boom));
+      expect(ends.attempt!.map((attempt) => attempt.rejected)).toEqual(rejected);
+    },
+  );
 
   it('without attempts being wanted, the count says whether the function was called', async () => {
     const counts: number[] = [];

@@ -116,6 +116,10 @@ describe('who listens', () => {
     expect([tokens, warnings]).toEqual([[undefined, undefined, undefined], []]);
   });
 
+  it('has no tokens where nobody made anything of a beginning', () => {
+    expect(observed({ start: () => undefined }, {}).start('execution', call, undefined)).toBe(undefined);
+  });
+
   it.each<[string, (all: Observers) => unknown]>([
     ['start', (all) => all.start('execution', call, undefined)],
     ['event', (all) => all.event(event, call, undefined)],
