@@ -11,6 +11,14 @@ export interface ErrorOrigin {
   readonly cause?: unknown;
 }
 
+/** Names a class with its first error: a property of each would cost as much as half of making it. */
+function named(error: ResilienceError, prototype: object, value: string): void {
+  const name = { value, configurable: true, writable: true };
+  // A class that has a name already, or is frozen, has errors of another one.
+  if (Object.hasOwn(prototype, 'name') || !Reflect.defineProperty(prototype, 'name', name))
+    Object.defineProperty(error, 'name', name);
+}
+
 /** The root of every error this library makes; the user's own errors are never wrapped. */
 export abstract class ResilienceError extends Error {
   /** The same word as telemetry's `error.type`. */
@@ -23,7 +31,7 @@ export abstract class ResilienceError extends Error {
 
   constructor(name: string, code: string, message: string, origin: ErrorOrigin) {
     super(message, origin.cause === undefined ? undefined : { cause: origin.cause });
-    Object.defineProperty(this, 'name', { value: name, configurable: true, writable: true });
+    if (this.name !== name) named(this, new.target.prototype, name);
     this.code = code;
     this.policy = origin.policy;
     this.pipeline = origin.pipeline;

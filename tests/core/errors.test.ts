@@ -65,13 +65,26 @@ describe('an error of ours', () => {
   });
 
   it('has a name that is not listed and may be changed, as that of any error', () => {
-    const error = new TimeoutError(1, origin);
-    expect(Object.getOwnPropertyDescriptor(error, 'name')).toEqual({
+    const [error, other] = [new TimeoutError(1, origin), new TimeoutError(1, origin)];
+    expect(Object.getOwnPropertyDescriptor(TimeoutError.prototype, 'name')).toEqual({
       value: 'TimeoutError',
       enumerable: false,
       configurable: true,
       writable: true,
     });
+    error.name = 'Changed';
+    expect([error.name, other.name]).toEqual(['Changed', 'TimeoutError']);
+  });
+
+  it('has its own name where its class has another, or is frozen', () => {
+    class Several extends ResilienceError {}
+    class Frozen extends ResilienceError {}
+    Object.freeze(Frozen.prototype);
+    const named = [Several, Several, Several, Frozen].map(
+      (Made, i) => new Made(`Name${i % 2}`, 'code', 'words', origin),
+    );
+    expect(named.map(({ name }) => name)).toEqual(['Name0', 'Name1', 'Name0', 'Name1']);
+    expect(named.map((error) => Object.keys(error).includes('name'))).toEqual([false, false, false, false]);
   });
 });
 
