@@ -66,7 +66,9 @@ export class AttemptScope extends Stage {
       const judged = judge(this, call, undefined, false, error);
       this.close(call, attempt, judged.verdict, error, judged);
     }
-    this.raise(call, error);
+    if (call.at !== this.index) return;
+    call.at = this.outerIndex;
+    this.outer.fail(call, error);
   }
 
   override drop(call: Call, why: DropReason, reason: unknown): void {

@@ -137,7 +137,9 @@ class CircuitBreakerStage extends Stage {
 
   override fail(call: Call, error: unknown): void {
     this.weigh(call, false, error);
-    this.raise(call, error);
+    if (call.at !== this.index) return;
+    call.at = this.outerIndex;
+    this.outer.fail(call, error);
   }
 
   private weigh(call: Call, ok: boolean, result: unknown): void {

@@ -154,7 +154,8 @@ class TimeoutStage extends Stage {
 
   override fail(call: Call, error: unknown): void {
     this.disarm(call);
-    this.raise(call, error);
+    call.at = this.outerIndex;
+    this.outer.fail(call, error);
   }
 
   override drop(call: Call, _why: DropReason): void {
