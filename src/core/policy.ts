@@ -137,10 +137,10 @@ export abstract class Stage {
     this.inner.enter(call);
   }
 
-  /** Inwards anew, with what the stages inside kept forgotten. */
+  /** Inwards anew, with what the stages inside kept forgotten; `fill` would be a call into V8. */
   again(call: Call): void {
     if (call.at !== this.index) return;
-    call.memo.fill(undefined, this.nextSlot);
+    for (let slot = this.nextSlot; slot < call.memo.length; slot++) call.memo[slot] = undefined;
     this.proceed(call);
   }
 
