@@ -165,10 +165,17 @@ export async function bytesPerCall({ call, way }: Contender, batches: number, ca
   const size = Math.max(1, Math.min(calls, Math.floor(96e6 / Math.max(1, await allocated(loop, call, 1_000)))));
   const readings: number[] = [];
   for (let batch = 0; batch < batches; batch++) readings.push(await allocated(loop, call, size));
-  // Over many more calls, because what the compiler still makes now and then is no call's.
+  return {
+    bytes: median(readings),
+    kept: Math.min(await kept(loop, call, 5 * size), await kept(loop, call, 5 * size)),
+  };
+}
+
+/** Over many calls, and the less of two, because what the compiler makes now and then is no call's. */
+async function kept(loop: Loop, call: () => unknown, calls: number): Promise<number> {
   const before = await settledHeap();
-  await loop(call, 5 * size);
-  return { bytes: median(readings), kept: ((await settledHeap()) - before) / (5 * size) };
+  await loop(call, calls);
+  return ((await settledHeap()) - before) / calls;
 }
 
 async function allocated(loop: Loop, call: () => unknown, calls: number): Promise<number> {

@@ -5,7 +5,7 @@
  * with a generator of ours. What an author's backoff answers that is no usable length is refused: a `NaN` that became a
  * delay would be a loop without a pause (C-30).
  */
-import { ConstantBackoff, ExponentialBackoff, type GeneratorFn, type IBackoff, type IBackoffFactory } from 'cockatiel';
+import { ExponentialBackoff, type GeneratorFn, type IBackoff, type IBackoffFactory } from 'cockatiel';
 import type { Random } from '../ports/random.ts';
 import { unawaited } from './unawaited.ts';
 
@@ -61,11 +61,6 @@ function chance(random: Random): number {
   if (typeof drawn === 'number' && drawn >= 0 && drawn <= 1) return drawn;
   unawaited(drawn);
   throw new TypeError(`random must answer a number from 0 to 1, received ${shown(drawn)}`);
-}
-
-/** The same delay of `ms` milliseconds every time, without jitter. */
-export function constantBackoff(ms: number): IBackoffFactory<unknown> {
-  return new ConstantBackoff(ms);
 }
 
 /** Brings the three forms of a backoff into one; what the author's code throws passes through `first` and `next`. */

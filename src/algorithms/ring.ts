@@ -13,6 +13,11 @@ export interface Ringed<T> {
 export class Ring<T extends Ringed<T>> {
   private last: T | null = null;
 
+  /** Whether nobody stands in it. */
+  get empty(): boolean {
+    return this.last === null;
+  }
+
   /** The one that came first. */
   get first(): T | null {
     return this.last === null ? null : this.last.next;
@@ -30,19 +35,18 @@ export class Ring<T extends Ringed<T>> {
     this.last = item;
   }
 
-  /** Takes it out; harmless when it is out already. Answers whether it was the only one. */
-  remove(item: T): boolean {
+  /** Takes it out; harmless when it is out already. */
+  remove(item: T): void {
     const { previous, next } = item;
-    if (next === null) return false;
+    if (next === null) return;
     item.previous = item.next = null;
     if (next === item) {
       this.last = null;
-      return true;
+      return;
     }
     const last = this.last!;
     (previous ?? last).next = next;
     if (item === last) this.last = previous;
     else next.previous = previous;
-    return false;
   }
 }

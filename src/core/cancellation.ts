@@ -67,14 +67,15 @@ export class Hub implements Idle {
 
   leave(seat: Seat): void {
     seat.call.seat = null;
-    if (this.seats.remove(seat)) this.rest();
+    this.seats.remove(seat);
+    if (this.seats.empty) this.rest();
   }
 
   /** The signal has aborted. */
   handleEvent(): void {
     const { reason } = this.signal;
     // User code run on the way may add and end others, so the list is read anew each time.
-    for (let seat: Seat | null; (seat = this.seats.first) !== null; ) {
+    for (let seat = this.seats.first; seat !== null; seat = this.seats.first) {
       this.leave(seat);
       seat.call.cancel(reason);
     }
@@ -91,7 +92,7 @@ export class Hub implements Idle {
   }
 
   sweep(): void {
-    if (this.seats.first !== null || !this.listening) return;
+    if (!this.seats.empty || !this.listening) return;
     this.listening = false;
     this.signal.removeEventListener('abort', this);
   }

@@ -1,5 +1,5 @@
+import { Ring, type Ringed } from '../algorithms/ring.ts';
 import { type Beginning, beginning, begunAt, type Clock, era, type Timer } from '../ports/clock.ts';
-import { type Ringed, Ring } from '../algorithms/ring.ts';
 import { warn } from '../ports/report.ts';
 import { type Idle, sweepSoon } from '../ports/turn.ts';
 
@@ -67,7 +67,8 @@ export class DeadlineList<T> implements Idle {
   }
 
   remove(deadline: Deadline<T>): void {
-    if (this.waiting.remove(deadline)) sweepSoon(this);
+    this.waiting.remove(deadline);
+    if (this.waiting.empty) sweepSoon(this);
   }
 
   /** `added` is the first of all, or the first since somebody has replaced the timers. */
@@ -119,7 +120,7 @@ export class DeadlineList<T> implements Idle {
 
   /** Nobody has waited for a whole turn: no timer is left behind. */
   sweep(): void {
-    if (this.waiting.first !== null) return;
+    if (!this.waiting.empty) return;
     this.timer?.cancel();
     this.disarm();
     this.graced = false;

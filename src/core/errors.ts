@@ -14,7 +14,7 @@ export interface ErrorOrigin {
 /** Names a class with its first error: a property of each would cost as much as half of making it. */
 function named(error: ResilienceError, prototype: object, value: string): void {
   const name = { value, configurable: true, writable: true };
-  // A class that has a name already, or is frozen, has errors of another one.
+  // Where the class has another name already, or is frozen, the error gets one of its own.
   if (Object.hasOwn(prototype, 'name') || !Reflect.defineProperty(prototype, 'name', name))
     Object.defineProperty(error, 'name', name);
 }

@@ -48,7 +48,7 @@ export type DropReason = 'cancelled' | 'timed_out' | 'lost';
  * hears of exactly one end, `succeed`, `fail` or `drop`, and speaks in four words, `proceed`, `again`, `pass` and
  * `raise`, each of which is lost unless the call stands at this stage: user code can end a call in the middle of any method.
  *
- * The stages of this package write the two hops of a call that goes well, `proceed` and `pass`, out where they are taken:
+ * The stages of this package write the hops of nearly all calls out where they are taken, `proceed`, `pass` and some `raise`:
  * in one shared method V8 sees every class of stage and looks each property up by hash, which costs more than the stages.
  * They ask where the call stands only after user code, and leave `heard` alone, which changes where a call turns.
  */
@@ -137,7 +137,7 @@ export abstract class Stage {
     this.inner.enter(call);
   }
 
-  /** Inwards anew, with what the stages inside kept forgotten; `fill` would be a call into V8. */
+  /** Inwards anew, with what the stages inside kept forgotten. */
   again(call: Call): void {
     if (call.at !== this.index) return;
     for (let slot = this.nextSlot; slot < call.memo.length; slot++) call.memo[slot] = undefined;

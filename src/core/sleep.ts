@@ -1,4 +1,4 @@
-import { type Idle, soon, sweepSoon, turned, turns } from '../ports/turn.ts';
+import { type Idle, soon, sweepSoon, turnsCome } from '../ports/turn.ts';
 import type { Call } from './call.ts';
 import type { Stage } from './policy.ts';
 
@@ -42,13 +42,11 @@ const lull: Idle = {
   },
 };
 
-const hostTurns = /* @__PURE__ */ turns();
-
 /** At once, which is a microtask later; but promises alone would keep the event loop from turning for as long as it lasts. */
 function goOn(wake: () => void): void {
   sweepSoon(lull);
   // A test runner's turns come when the test says so, and it has not heard of this wait.
-  if (++pauses <= AT_ONCE || !turned || turns() !== hostTurns) wake();
+  if (++pauses <= AT_ONCE || !turnsCome()) wake();
   else soon(wake);
 }
 

@@ -2,7 +2,7 @@
  * Time, as the library sees it: a monotonic reading and a callback later. Wall-clock jumps change nothing, and a test
  * hands in `virtualClock()` instead of replacing globals.
  */
-import { type Idle, sweepSoon, turned } from './turn.ts';
+import { type Idle, sweepSoon, turnsCome } from './turn.ts';
 
 /** One pending callback of a {@link Clock}. */
 export interface Timer {
@@ -196,8 +196,8 @@ function beginAnew(): Beginning {
 
 function share(): void {
   sweepSoon(burst);
-  // Before any turn has come nobody knows that this one will end.
-  if (!turned) return;
+  // Nobody else takes the reading of the last ones.
+  if (!turnsCome()) return;
   burst.shared = new SharedReading();
   burst.left = burst.since = sharers;
 }

@@ -29,7 +29,14 @@ const waiting: Idle[] = [];
 let asked: unknown;
 
 /** Whether a turn has ever come that was asked for: those of a test runner that was there before us come when it says so. */
-export let turned = false;
+let turned = false;
+
+const hostTurns = /* @__PURE__ */ turns();
+
+/** Whether the next turn is certain to come by itself: nobody has replaced what asks for it. */
+export function turnsCome(): boolean {
+  return turned && turns() === hostTurns;
+}
 
 /**
  * Lets `idle` go in the next macrotask. Adding and removing a listener, or holding and releasing a timer, for each call

@@ -1,6 +1,6 @@
 import { IterableBackoff } from 'cockatiel';
 import { describe, expect, it } from 'vitest';
-import { constantBackoff, delays } from '../../src/algorithms/backoff.ts';
+import { delays } from '../../src/algorithms/backoff.ts';
 import { RetryBudget } from '../../src/algorithms/retry-budget.ts';
 import { type RetryQuestion, RetryTally, retryAfterOf, Trial, wish } from '../../src/algorithms/retry-decision.ts';
 
@@ -59,7 +59,7 @@ describe('a trial decides', () => {
     const trial = new Trial<number>();
     const walk = delays((info: number) => info * 10);
     expect([trial.delay(walk, 1), trial.delay(walk, 2)]).toEqual([10, 20]);
-    expect(new Trial<unknown>().delay(delays(constantBackoff(5)), undefined)).toBe(5);
+    expect(new Trial<unknown>().delay(delays(5), undefined)).toBe(5);
   });
 
   it('goes on in its backoff where the last step has ended', () => {

@@ -41,7 +41,7 @@ describe('a ring', () => {
     ['d', 'abc'],
   ])('without %s keeps the order of the others: %s', (gone, left) => {
     const { line, rest, at } = ring('abcd');
-    expect(line.remove(at(gone))).toBe(false);
+    line.remove(at(gone));
     expect(rest()).toBe(left);
   });
 
@@ -54,13 +54,17 @@ describe('a ring', () => {
     expect(rest()).toBe('bca');
   });
 
-  it('says whether it was the only one, and of one that is out that it was not', () => {
+  it('is empty again when all have left, and one that leaves twice changes nothing', () => {
     const { line, at } = ring('ab');
-    expect(line.remove(at('a'))).toBe(false);
-    expect(line.remove(at('a'))).toBe(false);
-    expect(line.remove(at('b'))).toBe(true);
-    expect(line.remove(at('b'))).toBe(false);
-    expect(line.first).toBeNull();
+    for (const name of 'aab') {
+      expect(line.empty).toBe(false);
+      line.remove(at(name));
+    }
+    expect(line.empty).toBe(true);
+    line.remove(at('b'));
+    line.add(at('a'));
+    line.remove(at('b'));
+    expect([line.first, line.empty]).toEqual([at('a'), false]);
   });
 
   it('keeps no link in what has left it', () => {

@@ -109,6 +109,16 @@ describe('timeouts of a burst', () => {
   });
 });
 
+describe('what begins where setImmediate alone has been replaced', () => {
+  it('has a reading of its own, because nobody else would take that of the last ones, and shares again afterwards', async () => {
+    vi.stubGlobal('setImmediate', () => {});
+    for (let i = 0; i < 1_000; i++) expect(isShared(begin())).toBe(false);
+    vi.unstubAllGlobals();
+    await turn();
+    expect(isShared(shared())).toBe(true);
+  });
+});
+
 // Last, because a process in which timers were replaced once shares none any more.
 describe('what begins', () => {
   it('under timers that a test runner has replaced is read at once', () => {

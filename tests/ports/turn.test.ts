@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Idle, soon, sweepSoon, turned } from '../../src/ports/turn.ts';
+import { type Idle, soon, sweepSoon, turnsCome } from '../../src/ports/turn.ts';
 
 const path = fileURLToPath(new URL('../../src/ports/turn.ts', import.meta.url));
 
@@ -42,7 +42,10 @@ describe('sweepSoon', () => {
       sweep();
     },
   });
-  const turn = () => new Promise((resolve) => setTimeout(resolve));
+  /** Twice, because a timer may come before an immediate that was asked for earlier. */
+  const turn = async () => {
+    for (let times = 0; times < 2; times++) await new Promise((resolve) => setTimeout(resolve));
+  };
 
   it('asks for one turn however many wait for it, and sweeps each once', async () => {
     const log: string[] = [];
@@ -53,7 +56,6 @@ describe('sweepSoon', () => {
     await turn();
     expect(log).toEqual(['a', 'b']);
     expect(asked).toHaveBeenCalledTimes(1);
-    expect(turned).toBe(true);
     sweepSoon(a);
     await turn();
     expect(log).toEqual(['a', 'b', 'a']);
@@ -85,5 +87,15 @@ describe('sweepSoon', () => {
     await turn();
     expect(log).toEqual(['a', 'b']);
     expect(never).toHaveBeenCalledTimes(1);
+  });
+
+  it('tells that turns come by themselves once one has, but not while somebody has replaced setImmediate', async () => {
+    sweepSoon(idle([], 'a'));
+    await turn();
+    expect(turnsCome()).toBe(true);
+    vi.stubGlobal('setImmediate', () => {});
+    expect(turnsCome()).toBe(false);
+    vi.unstubAllGlobals();
+    expect(turnsCome()).toBe(true);
   });
 });
