@@ -8,7 +8,7 @@ export interface Ringed<T> {
 /**
  * First come, first served, with the links in what stands in it, so that anything leaves from the middle in O(1). It is
  * held by its end: pointing at both ends would write twice into an old object for each call, which costs the garbage
- * collector more than the rest of it.
+ * collector more than the rest of it. Where waits are long a `WaitQueue` does, which also knows its size and its members.
  */
 export class Ring<T extends Ringed<T>> {
   private last: T | null = null;

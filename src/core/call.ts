@@ -117,9 +117,14 @@ export class Call implements Execution {
   /** The same call once more, for what is inside `stage`. It comes back to that stage, as itself. */
   fork(stage: Stage): Call {
     const fork = new Call(this.stages, this.memo.slice(), this.fn, this.options, false, this, stage.index, this.plain);
-    fork.memo.fill(undefined, stage.nextSlot);
+    fork.forgetInside(stage);
     fork.at = stage.innerIndex;
     return fork;
+  }
+
+  /** Forgets what the stages inside `stage` kept. In a loop, because `fill` would be a call into V8. */
+  forgetInside({ nextSlot }: Stage): void {
+    for (let slot = nextSlot; slot < this.memo.length; slot++) this.memo[slot] = undefined;
   }
 
   /** Runs `step` as the frame does: what an author's stage throws ends the call, gives back what others hold, and is reported. */

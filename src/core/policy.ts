@@ -140,7 +140,7 @@ export abstract class Stage {
   /** Inwards anew, with what the stages inside kept forgotten. */
   again(call: Call): void {
     if (call.at !== this.index) return;
-    for (let slot = this.nextSlot; slot < call.memo.length; slot++) call.memo[slot] = undefined;
+    call.forgetInside(this);
     this.proceed(call);
   }
 

@@ -11,7 +11,7 @@ export function soon(fn: () => void): void {
 }
 
 /** What `soon` asks now: another one when somebody has replaced it, and then the earlier one may never answer. */
-export function turns(): unknown {
+function turns(): unknown {
   return typeof setImmediate === 'function' ? setImmediate : setTimeout;
 }
 

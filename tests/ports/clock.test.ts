@@ -1,23 +1,10 @@
-import { execFileSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/ports/clock.ts';
 import { systemRandom } from '../../src/ports/random.ts';
+import { program as run } from './program.ts';
 
 const after = (ms: number) => new Promise<void>((resolve) => systemClock.after(ms, resolve));
-const path = fileURLToPath(new URL('../../src/ports/clock.ts', import.meta.url));
-
-/** How long a program of its own lives, and what it prints; it imports the clock from source. */
-function program(body: string): { out: string; ms: number } {
-  const begun = performance.now();
-  const source = `import { systemClock } from ${JSON.stringify(path)};\n${body}`;
-  const out = execFileSync(
-    process.execPath,
-    ['--no-warnings', '--input-type=module', '--experimental-strip-types', '-e', source],
-    { encoding: 'utf8', timeout: 10_000 },
-  );
-  return { out: out.trim(), ms: performance.now() - begun };
-}
+const program = (body: string) => run('clock.ts', 'systemClock', body);
 
 describe('systemClock.after', () => {
   it('never fires early, also when the loop had stood still before it was armed', async () => {

@@ -1,21 +1,11 @@
-import { execFileSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Idle, soon, sweepSoon, turnsCome } from '../../src/ports/turn.ts';
-
-const path = fileURLToPath(new URL('../../src/ports/turn.ts', import.meta.url));
+import { program } from './program.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
   vi.unstubAllGlobals();
 });
-
-/** What a program of its own prints. */
-function printed(body: string): string {
-  const source = `import { soon } from ${JSON.stringify(path)};\n${body}`;
-  const flags = ['--no-warnings', '--input-type=module', '--experimental-strip-types'];
-  return execFileSync(process.execPath, [...flags, '-e', source], { encoding: 'utf8', timeout: 10_000 }).trim();
-}
 
 describe('soon', () => {
   it('runs after all promises of this turn, and holds the process until then', async () => {
@@ -25,7 +15,7 @@ describe('soon', () => {
     order.push('promises');
     await done;
     expect(order).toEqual(['promises', 'soon']);
-    expect(printed(`soon(() => console.log('ran'));`)).toBe('ran');
+    expect(program('turn.ts', 'soon', `soon(() => console.log('ran'));`).out).toBe('ran');
   });
 
   it('falls back to a timer where the host has no setImmediate', async () => {
